@@ -1,0 +1,3 @@
+//! The `fewbit` program.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The numbers: minifloats, integers, bipolar; round, encode, decode.
+
+#![forbid(unsafe_code)]

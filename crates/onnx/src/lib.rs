@@ -1,0 +1,3 @@
+//! ONNX files: read, write, check.
+
+#![forbid(unsafe_code)]

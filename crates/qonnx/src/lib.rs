@@ -1,0 +1,3 @@
+//! The executor of QONNX files.
+
+#![forbid(unsafe_code)]

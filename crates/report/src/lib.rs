@@ -1,0 +1,3 @@
+//! Reports: self-contained HTML pages with SVG pictures.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The training loop: optimizers, schedules, checkpoints, run folders.
+
+#![forbid(unsafe_code)]
