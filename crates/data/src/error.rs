@@ -124,6 +124,11 @@ impl Error {
         Self::new(Inner::Missing { what, looked, hint })
     }
 
+    pub(crate) fn checksum(file: &Path, found: String, expected: &str) -> Self {
+        let expected = expected.to_owned();
+        Self::new(Inner::Checksum { file: file.to_owned(), found, expected })
+    }
+
     /// `known` is searched for the name that was probably meant.
     pub(crate) fn unknown_name(what: &'static str, name: &str, known: &[&str]) -> Self {
         Self::new(Inner::UnknownName {

@@ -1,5 +1,8 @@
 //! The crate from outside: files on disk, good and bad, and what the loader delivers.
 
+mod glyphs;
+mod loader;
+mod mnist;
 mod npy;
 mod npz;
 

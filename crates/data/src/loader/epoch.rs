@@ -1,0 +1,168 @@
+//! One way through a dataset, batch by batch, prepared ahead by threads.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::LoaderConfig;
+use super::permutation::permutation;
+use crate::Dataset;
+
+/// Batches that each worker keeps ready.
+const AHEAD: usize = 2;
+
+/// Some images and their classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Pixels divided by 255, `[count, C, H, W]`.
+    pub images: Vec<f32>,
+    /// The classes, `[count]`.
+    pub labels: Vec<u8>,
+    /// The number of images.
+    pub count: usize,
+}
+
+/// The batches of one epoch, in order.
+pub struct Epoch {
+    source: Source,
+    next: usize,
+    batches: usize,
+    workers: usize,
+    /// Batch `i` comes from worker `i % workers`. Empty until the first batch is asked for.
+    queues: Vec<Receiver<Batch>>,
+}
+
+impl Epoch {
+    pub(super) fn new(dataset: &Dataset, config: LoaderConfig, epoch: u64) -> Self {
+        let order = config.shuffle.then(|| permutation(dataset.len(), config.seed, epoch).into());
+        let batches = dataset.len().div_ceil(config.batch_size);
+        let source = Source { dataset: dataset.clone(), order, batch_size: config.batch_size };
+        // More workers than batches would only be created to end again.
+        Self { source, next: 0, batches, workers: config.workers.min(batches), queues: Vec::new() }
+    }
+
+    /// Leaves out the next batches without preparing them, as when a training resumes in mid-epoch.
+    pub fn skip_batches(mut self, count: usize) -> Self {
+        self.next = self.next.saturating_add(count).min(self.batches);
+        // Workers that have started already are at another batch; new ones start when needed.
+        self.queues.clear();
+        self
+    }
+
+    /// Starts the workers. Where the system refuses a thread, batches are prepared when they are asked for.
+    fn start(&mut self) {
+        for worker in 0..self.workers {
+            let first = self.next + worker;
+            let (source, batches, step) = (self.source.clone(), self.batches, self.workers);
+            let (sender, receiver) = sync_channel(AHEAD);
+            let name = format!("loader {worker}");
+            let work = move || prepare(&source, (first..batches).step_by(step), &sender);
+            if thread::Builder::new().name(name).spawn(work).is_err() {
+                self.workers = 0;
+                self.queues.clear();
+                return;
+            }
+            self.queues.push(receiver);
+        }
+        // The first worker has the next batch.
+        self.queues.rotate_right(self.next % self.workers);
+    }
+}
+
+/// Prepares batches until they are all done or nobody wants them any more.
+fn prepare(source: &Source, batches: impl Iterator<Item = usize>, to: &SyncSender<Batch>) {
+    for batch in batches {
+        if to.send(source.batch(batch)).is_err() {
+            return;
+        }
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        if self.next == self.batches {
+            return None;
+        }
+        if self.workers > 0 && self.queues.is_empty() {
+            self.start();
+        }
+        let batch = match self.queues.get(self.next % self.workers.max(1)) {
+            Some(queue) => queue.recv().expect("a worker ends only after its last batch"),
+            None => self.source.batch(self.next),
+        };
+        self.next += 1;
+        Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.batches - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Epoch {}
+
+#[derive(Clone)]
+struct Source {
+    dataset: Dataset,
+    order: Option<Arc<[u32]>>,
+    batch_size: usize,
+}
+
+impl Source {
+    fn batch(&self, batch: usize) -> Batch {
+        let images = self.dataset.images();
+        let pixels = self.dataset.pixels_per_image();
+        let start = batch * self.batch_size;
+        let end = start.saturating_add(self.batch_size).min(self.dataset.len());
+        let count = end - start;
+        let mut values = Vec::with_capacity(count * pixels);
+        let labels = match &self.order {
+            None => {
+                values.extend(images[start * pixels..end * pixels].iter().map(value));
+                self.dataset.labels()[start..end].to_vec()
+            }
+            Some(order) => {
+                let order = order[start..end].iter().map(|&index| index as usize);
+                for index in order.clone() {
+                    values.extend(images[index * pixels..][..pixels].iter().map(value));
+                }
+                order.map(|index| self.dataset.labels()[index]).collect()
+            }
+        };
+        Batch { images: values, labels, count }
+    }
+}
+
+fn value(pixel: &u8) -> f32 {
+    VALUES[usize::from(*pixel)]
+}
+
+/// `pixel / 255`, rounded once: multiplying by 1/255 would give other bits for 126 of the 256.
+static VALUES: [f32; 256] = {
+    let mut values = [0.0; 256];
+    let mut pixel = 0;
+    while pixel < 256 {
+        values[pixel] = pixel as f32 / 255.0;
+        pixel += 1;
+    }
+    values
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_true_quotients() {
+        let mut products = 0;
+        for (pixel, value) in VALUES.iter().enumerate() {
+            // The quotient in f64 rounded to f32 is the f32 quotient: 53 >= 2 * 24 + 2 bits.
+            assert_eq!(*value, (pixel as f64 / 255.0) as f32, "{pixel}");
+            products += usize::from(*value != pixel as f32 * (1.0 / 255.0));
+        }
+        assert_eq!(products, 126, "as the comment says");
+    }
+}
