@@ -47,8 +47,10 @@ enum Inner {
     BadValue { what: String, found: String, expected: String },
     #[error("{}: SHA-256 is {found}, expected {expected}", file.display())]
     Checksum { file: PathBuf, found: String, expected: String },
+    #[cfg(feature = "fetch")]
     #[error("{url}: {reason}")]
     Network { url: String, reason: String },
+    #[cfg(feature = "fetch")]
     #[error("no mirror delivered {file}: {}", display_attempts(attempts))]
     NoMirror { file: String, attempts: Vec<Error> },
 }
@@ -64,6 +66,7 @@ impl Error {
             Inner::UnknownName { .. } => ErrorKind::UnknownName,
             Inner::BadValue { .. } => ErrorKind::BadValue,
             Inner::Checksum { .. } => ErrorKind::Checksum,
+            #[cfg(feature = "fetch")]
             Inner::Network { .. } | Inner::NoMirror { .. } => ErrorKind::Network,
         }
     }
@@ -82,9 +85,13 @@ impl Error {
             Inner::Io { .. }
             | Inner::Malformed { .. }
             | Inner::Unsupported { .. }
-            | Inner::BadValue { .. }
-            | Inner::Network { .. }
-            | Inner::NoMirror { .. } => None,
+            | Inner::BadValue { .. } => None,
+            #[cfg(feature = "fetch")]
+            Inner::Network { .. } => None,
+            #[cfg(feature = "fetch")]
+            Inner::NoMirror { .. } => {
+                Some("what has arrived is kept; the same command goes on from there".to_owned())
+            }
         }
     }
 
@@ -151,6 +158,16 @@ impl Error {
         })
     }
 
+    #[cfg(feature = "fetch")]
+    pub(crate) fn network(url: &str, reason: impl fmt::Display) -> Self {
+        Self::new(Inner::Network { url: url.to_owned(), reason: reason.to_string() })
+    }
+
+    #[cfg(feature = "fetch")]
+    pub(crate) fn no_mirror(file: String, attempts: Vec<Self>) -> Self {
+        Self::new(Inner::NoMirror { file, attempts })
+    }
+
     fn new(inner: Inner) -> Self {
         Self(Box::new(inner))
     }
@@ -161,6 +178,7 @@ fn display_paths(paths: &[PathBuf]) -> String {
     names.join(", ")
 }
 
+#[cfg(feature = "fetch")]
 fn display_attempts(attempts: &[Error]) -> String {
     let reasons: Vec<String> = attempts.iter().map(Error::to_string).collect();
     reasons.join("; ")

@@ -5,6 +5,8 @@
 mod atomic;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod glyphs;
 mod loader;
 pub mod mnist;

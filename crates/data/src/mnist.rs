@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Split};
 
+#[cfg(feature = "fetch")]
 pub(crate) use check::{FILES, PublishedFile, sha256_of};
 pub use check::{FileCheck, FileState, check};
 

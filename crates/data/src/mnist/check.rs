@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::GzDecoder;
@@ -106,7 +106,7 @@ pub fn check(datadir: &Path) -> [FileCheck; 4] {
 
 impl PublishedFile {
     /// Checks a file, packed if its name ends in `.gz`.
-    fn verify(&self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn verify(&self, path: &Path) -> Result<(), Error> {
         let packed = path.extension().is_some_and(|extension| extension == "gz");
         let found = sha256_of(path, packed, self.bytes)?;
         if found != self.sha256 {
@@ -119,7 +119,7 @@ impl PublishedFile {
 /// Hashes a file, unpacked where it is packed. Stops one byte after `most`: then it is another file anyway.
 pub(crate) fn sha256_of(path: &Path, packed: bool, most: u64) -> Result<String, Error> {
     let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-    let file = BufReader::new(file);
+    let mut file = BufReader::new(file);
     let read = |reader: &mut dyn Read| -> std::io::Result<String> {
         let mut reader = reader.take(most + 1);
         let (mut hash, mut buffer) = (Sha256::new(), vec![0u8; 1 << 16]);
@@ -137,10 +137,14 @@ pub(crate) fn sha256_of(path: &Path, packed: bool, most: u64) -> Result<String, 
         }))
     };
     if packed {
-        let hash = read(&mut GzDecoder::new(file));
-        hash.map_err(|error| Error::malformed(path, "packed data", error, "an intact .gz file"))
+        let damaged = |error| Error::malformed(path, "packed data", error, "an intact .gz file");
+        let hash = read(&mut GzDecoder::new(&mut file)).map_err(damaged)?;
+        if !file.fill_buf().map_err(|source| Error::io("read", path, source))?.is_empty() {
+            let place = "after the packed data";
+            return Err(Error::malformed(path, place, "more bytes", "the end of the file"));
+        }
+        Ok(hash)
     } else {
-        let mut file = file;
         read(&mut file).map_err(|source| Error::io("read", path, source))
     }
 }
