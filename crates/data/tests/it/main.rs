@@ -1,5 +1,7 @@
 //! The crate from outside: files on disk, good and bad, and what the loader delivers.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
+
 mod glyphs;
 mod loader;
 mod mnist;
