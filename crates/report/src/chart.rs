@@ -18,6 +18,8 @@ pub(crate) enum Scale {
     Linear,
     /// Linear, but never above 100.
     Percent,
+    /// Linear, and down to 0.
+    FromZero,
     /// By the logarithm; values that have none are left out.
     Logarithmic,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Curve {
 
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 270.0;
-const LEFT: f64 = 58.0;
+const LEFT: f64 = 68.0;
 const RIGHT: f64 = 468.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 222.0;
@@ -103,7 +105,7 @@ impl Chart {
         svg.length("y1", BOTTOM).length("y2", BOTTOM).raw("/>");
         svg.raw("<text class=\"label\" text-anchor=\"middle\"").length("x", (LEFT + RIGHT) / 2.0);
         svg.length("y", BOTTOM + 38.0).raw(">epoch</text>");
-        svg.raw("<text class=\"label\" x=\"8\" y=\"18\">").text(self.vertical).raw("</text>");
+        svg.raw("<text class=\"label\" x=\"0\" y=\"18\">").text(self.vertical).raw("</text>");
     }
 
     /// The heights of the horizontal lines.
@@ -148,6 +150,9 @@ impl Chart {
     }
 
     fn legend(&self, svg: &mut Markup) {
+        if self.curves.len() < 2 {
+            return;
+        }
         let mut right = RIGHT;
         for curve in self.curves.iter().rev() {
             let left = right - 7.2 * curve.name.len() as f64;
@@ -203,11 +208,12 @@ impl Range {
         // Halves: the sum of two large numbers could overflow.
         let air = ((high / 2.0 - low / 2.0) * 0.12).max(match scale {
             Scale::Percent => 0.5,
-            Scale::Linear => low.abs().max(1e-9) * 0.02,
+            Scale::Linear | Scale::FromZero => low.abs().max(1e-9) * 0.02,
             Scale::Logarithmic => 0.15,
         });
         let floor = if low >= 0.0 && scale != Scale::Logarithmic { 0.0 } else { f64::MIN };
         let ceiling = if high <= 100.0 && scale == Scale::Percent { 100.0 } else { f64::MAX };
+        let low = if scale == Scale::FromZero { low.min(air) } else { low };
         Self { low: (low - air).max(floor), high: (high + air).min(ceiling) }
     }
 

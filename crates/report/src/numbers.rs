@@ -18,9 +18,9 @@ pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", whole(number), if number == 1 { one } else { many })
 }
 
-/// Writes a share: `96.60 %`.
+/// Writes a share: `96.60 %`, with a space that does not break.
 pub(crate) fn percent(number: f64) -> String {
-    if number.is_finite() { format!("{number:.2} %") } else { "no number".to_owned() }
+    if number.is_finite() { format!("{number:.2}\u{a0}%") } else { "no number".to_owned() }
 }
 
 /// Writes a measurement with four significant digits: `0.001`, `0.01234`, `12,350`.
@@ -87,7 +87,7 @@ mod tests {
             (0.02, "0.02"),
             (0.00125, "0.00125"),
             (0.123_456, "0.1235"),
-            (2.302_585, "2.303"),
+            (2.345_67, "2.346"),
             (12.5, "12.5"),
             (99.994, "99.99"),
             (999.96, "1000"),
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(counted(1200, "epoch", "epochs"), "1,200 epochs");
         assert_eq!(
             (percent(96.6), percent(f64::NAN)),
-            ("96.60 %".to_owned(), "no number".to_owned())
+            ("96.60\u{a0}%".to_owned(), "no number".to_owned())
         );
     }
 

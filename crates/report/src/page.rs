@@ -48,7 +48,7 @@ fn curves(epochs: &[EpochMetrics]) -> Markup {
     let charts = [
         Chart {
             title: "Correctly classified",
-            vertical: "correct (top-1), %",
+            vertical: "top-1, %",
             scale: Scale::Percent,
             curves: vec![
                 curve("training", "train", |epoch| epoch.train_top1_percent),
@@ -57,7 +57,7 @@ fn curves(epochs: &[EpochMetrics]) -> Markup {
         },
         Chart {
             title: "Loss",
-            vertical: "loss",
+            vertical: "mean over the images",
             scale: Scale::Linear,
             curves: vec![
                 curve("training", "train", |epoch| epoch.train_loss),
@@ -66,14 +66,14 @@ fn curves(epochs: &[EpochMetrics]) -> Markup {
         },
         Chart {
             title: "Learning rate",
-            vertical: "learning rate (logarithmic)",
+            vertical: "logarithmic",
             scale: Scale::Logarithmic,
             curves: vec![curve("rate", "other", |epoch| epoch.learning_rate)],
         },
         Chart {
             title: "Training speed",
             vertical: "images per second",
-            scale: Scale::Linear,
+            scale: Scale::FromZero,
             curves: vec![curve("speed", "other", |epoch| epoch.images_per_second)],
         },
     ];

@@ -14,7 +14,7 @@ pub(super) fn verification(found: Option<&VerificationSummary>) -> Markup {
         ("values compared", whole(found.values_compared)),
         ("values that differ", whole(found.values_differ)),
         ("largest difference", measure(found.largest_difference)),
-        ("largest difference in units in the last place", whole(found.largest_ulps)),
+        ("largest difference, in ulps", whole(found.largest_ulps)),
         (
             "equal predictions",
             format!("{} of {}", whole(found.predictions_equal), whole(found.images)),
@@ -23,7 +23,7 @@ pub(super) fn verification(found: Option<&VerificationSummary>) -> Markup {
         ("top-1 of the file", percent(found.top1_file_percent)),
         ("first difference", found.first_difference.clone().unwrap_or_else(|| "none".to_owned())),
     ];
-    section.raw("<section>\n<h2>Verification</h2>\n<p>The trainer and the exported file, run by a second program that shares no quantizer with the trainer, value by value.</p>\n");
+    section.raw("<section>\n<h2>Verification</h2>\n<p>The trainer and the exported file, run by an executor that shares no quantizer with the trainer, value by value. An ulp is a unit in the last place of an f32.</p>\n");
     section.raw("<table class=\"pairs\"><tbody>\n");
     for (name, value) in rows {
         section
@@ -43,19 +43,28 @@ pub(super) fn layers(layers: &[LayerRow]) -> Markup {
         return section;
     }
     section.raw("<section>\n<h2>Layers</h2>\n<p>The pictures show how often each quantized weight value occurs, from the smallest to the largest.</p>\n");
-    section.raw("<div class=\"scroll\"><table><thead><tr><th>layer</th><th>kind</th><th>weights</th><th>activations</th><th>shape</th><th class=\"number\">parameters</th><th>weight values</th></tr></thead><tbody>\n");
+    section.raw("<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>layer</th><th>kind</th><th>weights</th><th>activations</th><th>shape</th><th class=\"number\">parameters</th><th>weight values</th></tr></thead><tbody>\n");
     for layer in layers {
         let shape: Vec<String> = layer.shape.iter().map(u64::to_string).collect();
-        section.raw("<tr><th scope=\"row\">").text(&layer.name).raw("</th><td>").text(&layer.kind);
-        section.raw("</td><td>").text(or_dash(&layer.weight_format)).raw("</td><td>");
-        section.text(or_dash(&layer.activation_format)).raw("</td><td>");
-        section.text(or_dash(&shape.join(" \u{d7} "))).raw("</td><td class=\"number\">");
-        section.text(whole(layer.parameters)).raw("</td><td>");
+        section.raw("<tr><th scope=\"row\">").text(&layer.name).raw("</th>");
+        // On a narrow screen each layer becomes a list, and the labels stand in for the head of the table.
+        let shape = shape.join(" \u{d7} ");
+        let cells = [
+            ("<td data-label=\"kind\">", layer.kind.as_str()),
+            ("<td data-label=\"weights\">", &layer.weight_format),
+            ("<td data-label=\"activations\">", &layer.activation_format),
+            ("<td data-label=\"shape\">", &shape),
+            ("<td data-label=\"parameters\" class=\"number\">", &whole(layer.parameters)),
+        ];
+        for (start, text) in cells {
+            section.raw(start).text(or_dash(text)).raw("</td>");
+        }
+        section.raw("<td data-label=\"weight values\"><div>");
         match histogram(&layer.weight_values) {
             Some(picture) => section.append(picture),
             None => section.raw("\u{2013}"),
         };
-        section.raw("</td></tr>\n");
+        section.raw("</div></td></tr>\n");
     }
     section.raw("</tbody></table></div>\n</section>\n");
     section

@@ -209,7 +209,7 @@ fn the_summary_says_what_was_trained_and_proved() {
             "59,210 parameters",
             "int2 weights",
             "trained for 30 epochs on 60,000 images of mnist",
-            "after epoch 30, classifies 96.61 % of 10,000 test images correctly",
+            "after epoch 30, classifies 96.61\u{a0}% of 10,000 test images correctly",
             "The exported file computes what was trained.",
             "10,000 test images and compared with the trainer: 13 tensors, 20,940,000 values",
             "Not one differs in a single bit. Both predict the same class for every image.",
