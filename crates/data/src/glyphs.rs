@@ -3,6 +3,9 @@
 //! Ten shapes are drawn with a pen, each turned, stretched, slanted, moved and bent a little, with stray strokes,
 //! a patch that hides a part of it, and noise. Image `i` depends on nothing but `i` and the split.
 //!
+//! How hard it is (test images, 20,000 to learn from): the nearest class mean gets 73 %, an MLP 784-64-64-64-10 97 % in f32
+//! and 94 % with 2-bit weights and activations.
+//!
 //! The pixels are the same on every machine: only additions, multiplications, divisions, square roots and comparisons of `f32` are used,
 //! which IEEE 754 defines to the last bit, and random integers.
 

@@ -1,23 +1,28 @@
 //! Random numbers drawn one after the other.
 
-use counter::CounterRng;
+use fewbit_formats::CounterRng;
 
 /// A stream of random numbers and a place in it.
 pub(crate) struct Random {
     numbers: CounterRng,
+    /// Numbers come in blocks of four; these are left of the last one.
+    block: [u32; 4],
     drawn: u64,
 }
 
 impl Random {
     /// Starts a stream; its numbers depend on `seed` and `stream`, on nothing else.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
-        Self { numbers: CounterRng::new(seed, stream), drawn: 0 }
+        Self { numbers: CounterRng::new(seed, stream), block: [0; 4], drawn: 0 }
     }
 
     pub(crate) fn u32(&mut self) -> u32 {
-        let number = self.numbers.u32_at(self.drawn);
+        let lane = (self.drawn % 4) as usize;
+        if lane == 0 {
+            self.block = self.numbers.block_at(self.drawn / 4);
+        }
         self.drawn += 1;
-        number
+        self.block[lane]
     }
 
     /// Draws a number below `end`, each equally probable: `floor(u * end / 2^32)`, where the few `u`
@@ -38,27 +43,6 @@ impl Random {
     }
 }
 
-// Until `fewbit_formats::CounterRng` is there.
-mod counter {
-    pub(super) struct CounterRng(u64);
-
-    impl CounterRng {
-        pub(super) fn new(seed: u64, stream: u64) -> Self {
-            Self(mix(mix(seed).wrapping_add(stream)))
-        }
-
-        pub(super) fn u32_at(&self, index: u64) -> u32 {
-            (mix(self.0.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 32) as u32
-        }
-    }
-
-    fn mix(x: u64) -> u64 {
-        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +50,8 @@ mod tests {
     #[test]
     fn draws_stay_in_their_ranges_and_reach_every_number() {
         let mut random = Random::new(1, 2);
+        let places = CounterRng::new(1, 2);
+        (0..9).for_each(|place| assert_eq!(random.u32(), places.u32_at(place)));
         let mut seen = [0u32; 7];
         for _ in 0..7000 {
             seen[random.below(7) as usize] += 1;

@@ -136,20 +136,12 @@ impl Source {
     }
 }
 
+/// A true division, rounded once: `pixel * (1/255)` would be another number for 126 of the 256 pixels.
+///
+/// A table of the 256 quotients gives the same bits at 0.6 of the speed: divisions are vectorized, look-ups are not.
 fn value(pixel: &u8) -> f32 {
-    VALUES[usize::from(*pixel)]
+    f32::from(*pixel) / 255.0
 }
-
-/// `pixel / 255`, rounded once: multiplying by 1/255 would give other bits for 126 of the 256.
-static VALUES: [f32; 256] = {
-    let mut values = [0.0; 256];
-    let mut pixel = 0;
-    while pixel < 256 {
-        values[pixel] = pixel as f32 / 255.0;
-        pixel += 1;
-    }
-    values
-};
 
 #[cfg(test)]
 mod tests {
@@ -158,10 +150,10 @@ mod tests {
     #[test]
     fn values_are_true_quotients() {
         let mut products = 0;
-        for (pixel, value) in VALUES.iter().enumerate() {
+        for pixel in 0..=255u8 {
             // The quotient in f64 rounded to f32 is the f32 quotient: 53 >= 2 * 24 + 2 bits.
-            assert_eq!(*value, (pixel as f64 / 255.0) as f32, "{pixel}");
-            products += usize::from(*value != pixel as f32 * (1.0 / 255.0));
+            assert_eq!(value(&pixel), (f64::from(pixel) / 255.0) as f32, "{pixel}");
+            products += usize::from(value(&pixel) != f32::from(pixel) * (1.0 / 255.0));
         }
         assert_eq!(products, 126, "as the comment says");
     }
