@@ -236,22 +236,14 @@ impl FloatQuantizer {
 
     fn finish(&self, rounded: f64, overflow: Overflow) -> f32 {
         let max = self.max_value();
-        let min = larger(f32::from_bits(self.lowest), -max);
-        // Exact, or infinite from 2^128 on.
-        let v = rounded as f32;
-        let clipped = if v > max {
-            max
-        } else if v < min {
-            min
-        } else {
-            v
-        };
+        // Exact, or infinite from 2^128 on. Without a sign there is no overflow below zero.
+        let v = self.unsign(rounded as f32);
+        let beyond = v.abs() > max;
         match overflow {
-            Overflow::Saturate => clipped,
-            Overflow::Infinity if v > max => f32::INFINITY,
-            Overflow::Infinity if v < min => f32::NEG_INFINITY,
-            Overflow::Nan if v > max || v < min || v.is_infinite() => f32::NAN,
-            Overflow::Infinity | Overflow::Nan => clipped,
+            Overflow::Saturate if beyond => max.copysign(v),
+            Overflow::Infinity if beyond => f32::INFINITY.copysign(v),
+            Overflow::Nan if beyond || v.is_infinite() => f32::NAN,
+            Overflow::Saturate | Overflow::Infinity | Overflow::Nan => v,
         }
     }
 }

@@ -65,24 +65,28 @@ pub(super) fn of(name: &str) -> Option<String> {
     Some(format!("did you mean {}{meant}{}?", '"', '"'))
 }
 
-/// How many letters have to be inserted, removed or replaced (Levenshtein).
+/// How many letters have to be inserted, removed, replaced or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     // Long names are near to none, and need no table.
     if a.len() > 40 {
         return a.len();
     }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for j in 0..b.len() {
-            let replaced = diagonal + usize::from(a != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            table[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replaced = table[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                replaced.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1)
+            };
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                table[i][j] = table[i][j].min(table[i - 2][j - 2] + 1);
+            }
         }
     }
-    row[b.len()]
+    table[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -98,6 +102,7 @@ mod tests {
             ("", "int8", 4),
             ("in8", "int8", 1),
             ("e3m4", "e4m3", 2),
+            ("unit8", "uint8", 1),
         ] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
