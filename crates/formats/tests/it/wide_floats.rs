@@ -181,6 +181,10 @@ fn clipped_formats() {
     for wrong in [0.0, -1.0, f32::NAN] {
         assert!(e4m3.with_max_value(wrong).is_err(), "{wrong}");
     }
+    let e3m1 = FloatFormat::new(3, 1).unwrap();
+    assert_eq!(e3m1.with_max_value(0.3).unwrap().integer_grid(), None);
+    assert_eq!(e3m1.with_max_value(0.375).unwrap().integer_grid().unwrap().max_multiple, 3);
+    assert_eq!(e3m1.with_max_value(0.3).unwrap().value_count(), 2 * 3 + 1);
     let tiny = e4m3.with_max_value(0.001).unwrap();
     assert_eq!(
         (tiny.quantize(5.0), tiny.encode_nearest(5.0, Overflow::Saturate)),
