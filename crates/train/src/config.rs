@@ -1,0 +1,416 @@
+//! What a training is: the settings that decide its result, and those that only say where and how
+//! it runs. Nothing is optional here; what the user left out has been filled in.
+
+mod names;
+
+use std::path::{Path, PathBuf};
+
+use fewbit_data::DatasetName;
+use fewbit_nn::config::NetworkConfig;
+use serde::{Deserialize, Serialize};
+
+pub use names::{Loss, Optim};
+
+use crate::error::{Error, ErrorKind};
+use crate::schedule::{Schedule, Scheduler};
+
+/// A resolved plan, as a run folder keeps it in `config.toml`.
+///
+/// # Examples
+/// ```
+/// use fewbit_nn::config::NetworkConfig;
+/// use fewbit_train::TrainConfig;
+/// let config = TrainConfig::new(NetworkConfig::named("LFC_1W1A")?);
+/// assert_eq!((config.recipe.epochs, config.recipe.lr, config.run.log_freq), (1000, 0.02, 10));
+/// assert_eq!(TrainConfig::from_toml(&config.to_toml()?, "config.toml".as_ref())?, config);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// What decides every bit of the result.
+    pub recipe: Recipe,
+    /// Where and how it runs.
+    pub run: RunOptions,
+}
+
+/// The settings that decide the result: the same recipe gives the same bits, on any number of
+/// threads. Checkpoints contain it.
+///
+/// # Source
+/// training.md 4.1; the fields have the names of the flags.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The data.
+    #[serde(with = "names::dataset")]
+    pub dataset: DatasetName,
+    /// Only the first so many images of each part of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Images per optimizer step.
+    pub batch_size: usize,
+    /// Ways through the training images.
+    pub epochs: u64,
+    /// The learning rate that the scheduler starts from.
+    pub lr: f64,
+    /// The optimizer.
+    pub optim: Optim,
+    /// Momentum of SGD; Adam has none.
+    pub momentum: f64,
+    /// Times the parameter, added to its gradient.
+    pub weight_decay: f64,
+    /// The loss.
+    pub loss: Loss,
+    /// How the learning rate changes.
+    pub scheduler: Scheduler,
+    /// Epochs after which [`Scheduler::Step`] lowers the learning rate.
+    pub milestones: Vec<u64>,
+    /// Decides initial weights, the order of the images and what dropout drops.
+    pub random_seed: u64,
+    /// Whether to stop when the test accuracy has not improved for `patience` epochs.
+    pub early_stopping: bool,
+    /// Epochs without improvement after which early stopping stops.
+    pub patience: u64,
+    /// The network. Last, because TOML wants tables after plain values.
+    pub network: NetworkConfig,
+}
+
+/// The settings that do not change the result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunOptions {
+    /// Folder of the dataset's files, or its parent.
+    pub datadir: PathBuf,
+    /// Parent of the run folders.
+    pub experiments: PathBuf,
+    /// Whether no files are written.
+    pub dry_run: bool,
+    /// Every so many batches are logged.
+    pub log_freq: u64,
+    /// Whether gradients are checked too; a loss that is not finite always ends the run.
+    pub detect_nan: bool,
+    /// Threads that prepare batches.
+    pub num_workers: usize,
+    /// Whether the best checkpoint is exported at the end.
+    pub export_qonnx: bool,
+    /// Seconds after which a checkpoint is written in the middle of an epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_seconds: Option<u64>,
+    /// Optimizer steps after which a checkpoint is written in the middle of an epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_steps: Option<u64>,
+}
+
+impl TrainConfig {
+    /// The defaults of the published example for a network.
+    pub fn new(network: NetworkConfig) -> Self {
+        Self { recipe: Recipe::new(network), run: RunOptions::default() }
+    }
+
+    /// Checks everything that can be wrong before a training starts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] naming the setting, its value and what would be right.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.recipe.validate()?;
+        let run = &self.run;
+        at_least_one("log_freq", run.log_freq)?;
+        at_least_one("checkpoint_seconds", run.checkpoint_seconds.unwrap_or(1))?;
+        at_least_one("checkpoint_steps", run.checkpoint_steps.unwrap_or(1))?;
+        if run.num_workers > MAX_WORKERS {
+            return Err(Error::invalid("num_workers", run.num_workers, format!("at most {MAX_WORKERS}")));
+        }
+        Ok(())
+    }
+
+    /// The text of a `config.toml`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if a path is no Unicode or a number has no place in TOML.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string(self).map_err(|error| {
+            Error::invalid("config.toml", error, "Unicode paths and numbers below 2^63")
+        })
+    }
+
+    /// Reads the text of a `config.toml`; `file` is named in errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] with line and column, or [`ErrorKind::InvalidConfig`].
+    pub fn from_toml(text: &str, file: &Path) -> Result<Self, Error> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let place = format!("line {}", before.matches('\n').count() + 1);
+            Error::malformed(file, place, error.message(), "the settings of a training")
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// What the loader allows.
+const MAX_WORKERS: usize = 1024;
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            datadir: "./data".into(),
+            experiments: "./experiments".into(),
+            dry_run: false,
+            log_freq: 10,
+            detect_nan: false,
+            num_workers: 4,
+            export_qonnx: false,
+            checkpoint_seconds: None,
+            checkpoint_steps: None,
+        }
+    }
+}
+
+impl Recipe {
+    /// The defaults of the published example for a network.
+    pub fn new(network: NetworkConfig) -> Self {
+        Self {
+            dataset: DatasetName::Mnist,
+            limit: None,
+            batch_size: 100,
+            epochs: 1000,
+            lr: 0.02,
+            optim: Optim::Adam,
+            momentum: 0.9,
+            weight_decay: 0.0,
+            loss: Loss::SquareHinge,
+            scheduler: Scheduler::Fixed,
+            milestones: vec![100, 150, 200, 250],
+            random_seed: 1,
+            early_stopping: false,
+            patience: 100,
+            network,
+        }
+    }
+
+    /// Checks what a recipe may get wrong.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] naming the setting, its value and what would be right.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.network.validate()?;
+        at_least_one("batch_size", self.batch_size as u64)?;
+        at_least_one("epochs", self.epochs)?;
+        at_least_one("patience", self.patience)?;
+        at_least_one("limit", self.limit.map_or(1, |limit| limit as u64))?;
+        if !(self.lr > 0.0 && self.lr.is_finite()) {
+            return Err(Error::invalid("lr", self.lr, "a number above 0"));
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return Err(Error::invalid("momentum", self.momentum, "from 0 to below 1"));
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
+            return Err(Error::invalid("weight_decay", self.weight_decay, "0 or more"));
+        }
+        if i64::try_from(self.random_seed).is_err() {
+            return Err(Error::invalid("random_seed", self.random_seed, "below 2^63"));
+        }
+        if self.milestones.contains(&0) {
+            return Err(Error::invalid("milestones", "0", "epochs, the first of which is 1"));
+        }
+        let (wanted, given) = (self.network.image_shape, self.dataset.image_shape());
+        if wanted != given {
+            let expected = format!("images of {wanted:?}, as {} wants them", self.network.name);
+            return Err(Error::invalid("dataset", format!("{} ({given:?})", self.dataset), expected));
+        }
+        if self.network.classes < self.dataset.classes() {
+            let expected = format!("at most the {} classes of {}", self.network.classes, self.network.name);
+            let value = format!("{} ({} classes)", self.dataset, self.dataset.classes());
+            return Err(Error::invalid("dataset", value, expected));
+        }
+        Ok(())
+    }
+
+    /// The learning rate over time.
+    pub fn schedule(&self, steps_per_epoch: u64) -> Schedule {
+        Schedule {
+            scheduler: self.scheduler,
+            base: self.lr,
+            milestones: self.milestones.clone(),
+            epochs: self.epochs,
+            steps_per_epoch,
+        }
+    }
+
+    /// Checks that a run of the recipe `saved` in the checkpoint `file` can go on with this one: only
+    /// when it ends may differ (`epochs`, `early_stopping`, `patience`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherNetwork`] or [`ErrorKind::OtherRecipe`] with both values.
+    pub fn check_continues(&self, saved: &Self, file: &Path) -> Result<(), Error> {
+        self.check_same_network(&saved.network, file)?;
+        // All fields are named, so that a new one cannot be forgotten.
+        let Self {
+            dataset,
+            limit,
+            batch_size,
+            epochs: _,
+            lr,
+            optim,
+            momentum,
+            weight_decay,
+            loss,
+            scheduler,
+            milestones,
+            random_seed,
+            early_stopping: _,
+            patience: _,
+            network: _,
+        } = self;
+        let different = |field, wanted: String, saved: String| {
+            if wanted == saved {
+                return Ok(());
+            }
+            Err(Error::from(ErrorKind::OtherRecipe { file: file.to_owned(), field, saved, wanted }))
+        };
+        let limited = |limit: &Option<usize>| limit.map_or("none".to_owned(), |n| n.to_string());
+        different("dataset", dataset.to_string(), saved.dataset.to_string())?;
+        different("limit", limited(limit), limited(&saved.limit))?;
+        different("batch_size", batch_size.to_string(), saved.batch_size.to_string())?;
+        different("lr", lr.to_string(), saved.lr.to_string())?;
+        different("optim", optim.to_string(), saved.optim.to_string())?;
+        different("momentum", momentum.to_string(), saved.momentum.to_string())?;
+        different("weight_decay", weight_decay.to_string(), saved.weight_decay.to_string())?;
+        different("loss", loss.to_string(), saved.loss.to_string())?;
+        different("scheduler", scheduler.to_string(), saved.scheduler.to_string())?;
+        different("milestones", format!("{milestones:?}"), format!("{:?}", saved.milestones))?;
+        different("random_seed", random_seed.to_string(), saved.random_seed.to_string())
+    }
+
+    /// Checks that the checkpoint `file` of the network `saved` is one of this recipe's network.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherNetwork`] with both.
+    pub fn check_same_network(&self, saved: &NetworkConfig, file: &Path) -> Result<(), Error> {
+        if self.network == *saved {
+            return Ok(());
+        }
+        let (mut wanted, mut was) = (self.network.name.clone(), saved.name.clone());
+        if wanted == was {
+            // The same name, another description.
+            (wanted, was) = (format!("{:?}", self.network), format!("{saved:?}"));
+        }
+        Err(ErrorKind::OtherNetwork { file: file.to_owned(), saved: was, wanted }.into())
+    }
+}
+
+fn at_least_one(field: &'static str, value: u64) -> Result<(), Error> {
+    if value == 0 { Err(Error::invalid(field, value, "1 or more")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> TrainConfig {
+        TrainConfig::new(NetworkConfig::named("TFC_2W2A").unwrap())
+    }
+
+    #[test]
+    fn defaults_are_the_published_ones() {
+        let TrainConfig { recipe, run } = config();
+        assert_eq!((recipe.dataset, recipe.batch_size, recipe.epochs), (DatasetName::Mnist, 100, 1000));
+        assert_eq!((recipe.lr, recipe.momentum, recipe.weight_decay), (0.02, 0.9, 0.0));
+        assert_eq!((recipe.optim, recipe.loss), (Optim::Adam, Loss::SquareHinge));
+        assert_eq!((recipe.scheduler, recipe.random_seed), (Scheduler::Fixed, 1));
+        assert_eq!(recipe.milestones, [100, 150, 200, 250]);
+        assert_eq!((recipe.early_stopping, recipe.patience), (false, 100));
+        assert_eq!((run.log_freq, run.num_workers, run.detect_nan, run.dry_run), (10, 4, false, false));
+        config().validate().unwrap();
+    }
+
+    #[test]
+    fn files_round_trip() {
+        let mut config = config();
+        config.recipe.lr = 0.1 + 0.2;
+        config.recipe.limit = Some(1000);
+        config.recipe.optim = Optim::Sgd;
+        config.recipe.random_seed = (1 << 63) - 1;
+        config.run.checkpoint_seconds = Some(60);
+        let text = config.to_toml().unwrap();
+        assert!(text.contains("\noptim = \"SGD\"\n") && text.contains("\ndataset = \"mnist\"\n"), "{text}");
+        assert_eq!(TrainConfig::from_toml(&text, Path::new("c.toml")).unwrap(), config);
+    }
+
+    #[test]
+    fn damaged_files_are_refused_with_the_line() {
+        let text = config().to_toml().unwrap();
+        let cases = [
+            ("lr = 0.02", "lr = fast", "line "),
+            ("lr = 0.02", "lr = 0.02\nlearning_rate = 1.0", "learning_rate"),
+            ("lr = 0.02", "", "lr"),
+            ("\"FIXED\"", "\"FIXD\"", "FIXD"),
+            ("\"mnist\"", "\"cifar100\"", "cifar100"),
+            ("epochs = 1000", "epochs = -1", "-1"),
+        ];
+        for (old, new, words) in cases {
+            assert!(text.contains(old), "{old}");
+            let error = TrainConfig::from_toml(&text.replace(old, new), Path::new("c.toml")).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains("c.toml") && message.contains(words), "{message}");
+        }
+        for cut in 0..text.len() - 1 {
+            TrainConfig::from_toml(&text[..cut], Path::new("c.toml")).map_or_else(drop, drop);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let cases: [(&str, fn(&mut TrainConfig)); 15] = [
+            ("batch_size", |c| c.recipe.batch_size = 0),
+            ("epochs", |c| c.recipe.epochs = 0),
+            ("patience", |c| c.recipe.patience = 0),
+            ("limit", |c| c.recipe.limit = Some(0)),
+            ("lr", |c| c.recipe.lr = 0.0),
+            ("lr", |c| c.recipe.lr = f64::NAN),
+            ("momentum", |c| c.recipe.momentum = 1.0),
+            ("weight_decay", |c| c.recipe.weight_decay = -1.0),
+            ("random_seed", |c| c.recipe.random_seed = 1 << 63),
+            ("milestones", |c| c.recipe.milestones = vec![0]),
+            ("dataset", |c| c.recipe.network.image_shape = [3, 32, 32]),
+            ("dataset", |c| c.recipe.network.classes = 9),
+            ("log_freq", |c| c.run.log_freq = 0),
+            ("checkpoint_seconds", |c| c.run.checkpoint_seconds = Some(0)),
+            ("num_workers", |c| c.run.num_workers = 1025),
+        ];
+        for (field, spoil) in cases {
+            let mut config = config();
+            spoil(&mut config);
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with(field), "{field}: {message}");
+        }
+    }
+
+    #[test]
+    fn runs_go_on_with_their_own_recipe_only() {
+        let saved = config().recipe;
+        let file = Path::new("last.safetensors");
+        let longer = Recipe { epochs: 2000, early_stopping: true, patience: 5, ..saved.clone() };
+        longer.check_continues(&saved, file).unwrap();
+        let cases: [(&str, fn(&mut Recipe)); 10] = [
+            ("limit", |r| r.limit = Some(10)),
+            ("dataset", |r| r.dataset = DatasetName::Glyphs),
+            ("batch_size", |r| r.batch_size = 50),
+            ("lr", |r| r.lr = 0.01),
+            ("optim", |r| r.optim = Optim::Sgd),
+            ("loss", |r| r.loss = Loss::CrossEntropy),
+            ("scheduler", |r| r.scheduler = Scheduler::Step),
+            ("milestones", |r| r.milestones = vec![]),
+            ("random_seed", |r| r.random_seed = 2),
+            ("SFC_1W1A", |r| r.network = NetworkConfig::named("SFC_1W1A").unwrap()),
+        ];
+        for (words, change) in cases {
+            let mut other = saved.clone();
+            change(&mut other);
+            let message = other.check_continues(&saved, file).unwrap_err().to_string();
+            assert!(message.contains(words) && message.contains("last.safetensors"), "{message}");
+        }
+    }
+}
