@@ -91,6 +91,11 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// A meter with a last value and an average that are known already.
+    pub(crate) fn of(last: f64, average: f64) -> Self {
+        Self { last, sum: average, weight: 1.0 }
+    }
+
     /// Adds the value of a batch of `weight` images (1 for times).
     pub fn add(&mut self, value: f64, weight: f64) {
         self.last = value;
@@ -113,7 +118,11 @@ mod tests {
         let row = [0.25; 10];
         for label in 0..10u8 {
             let hits = Hits::count(&row, &[label], 10);
-            assert_eq!((hits.top1, hits.top5), (u64::from(label == 0), u64::from(label < 5)), "{label}");
+            assert_eq!(
+                (hits.top1, hits.top5),
+                (u64::from(label == 0), u64::from(label < 5)),
+                "{label}"
+            );
         }
         assert_eq!(Hits::count(&[0.0, -0.0], &[1], 2).top1, 0, "-0 equals 0");
     }

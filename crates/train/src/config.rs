@@ -119,7 +119,11 @@ impl TrainConfig {
         at_least_one("checkpoint_seconds", run.checkpoint_seconds.unwrap_or(1))?;
         at_least_one("checkpoint_steps", run.checkpoint_steps.unwrap_or(1))?;
         if run.num_workers > MAX_WORKERS {
-            return Err(Error::invalid("num_workers", run.num_workers, format!("at most {MAX_WORKERS}")));
+            return Err(Error::invalid(
+                "num_workers",
+                run.num_workers,
+                format!("at most {MAX_WORKERS}"),
+            ));
         }
         Ok(())
     }
@@ -218,10 +222,15 @@ impl Recipe {
         let (wanted, given) = (self.network.image_shape, self.dataset.image_shape());
         if wanted != given {
             let expected = format!("images of {wanted:?}, as {} wants them", self.network.name);
-            return Err(Error::invalid("dataset", format!("{} ({given:?})", self.dataset), expected));
+            return Err(Error::invalid(
+                "dataset",
+                format!("{} ({given:?})", self.dataset),
+                expected,
+            ));
         }
         if self.network.classes < self.dataset.classes() {
-            let expected = format!("at most the {} classes of {}", self.network.classes, self.network.name);
+            let expected =
+                format!("at most the {} classes of {}", self.network.classes, self.network.name);
             let value = format!("{} ({} classes)", self.dataset, self.dataset.classes());
             return Err(Error::invalid("dataset", value, expected));
         }
@@ -316,13 +325,19 @@ mod tests {
     #[test]
     fn defaults_are_the_published_ones() {
         let TrainConfig { recipe, run } = config();
-        assert_eq!((recipe.dataset, recipe.batch_size, recipe.epochs), (DatasetName::Mnist, 100, 1000));
+        assert_eq!(
+            (recipe.dataset, recipe.batch_size, recipe.epochs),
+            (DatasetName::Mnist, 100, 1000)
+        );
         assert_eq!((recipe.lr, recipe.momentum, recipe.weight_decay), (0.02, 0.9, 0.0));
         assert_eq!((recipe.optim, recipe.loss), (Optim::Adam, Loss::SquareHinge));
         assert_eq!((recipe.scheduler, recipe.random_seed), (Scheduler::Fixed, 1));
         assert_eq!(recipe.milestones, [100, 150, 200, 250]);
         assert_eq!((recipe.early_stopping, recipe.patience), (false, 100));
-        assert_eq!((run.log_freq, run.num_workers, run.detect_nan, run.dry_run), (10, 4, false, false));
+        assert_eq!(
+            (run.log_freq, run.num_workers, run.detect_nan, run.dry_run),
+            (10, 4, false, false)
+        );
         config().validate().unwrap();
     }
 
@@ -335,7 +350,10 @@ mod tests {
         config.recipe.random_seed = (1 << 63) - 1;
         config.run.checkpoint_seconds = Some(60);
         let text = config.to_toml().unwrap();
-        assert!(text.contains("\noptim = \"SGD\"\n") && text.contains("\ndataset = \"mnist\"\n"), "{text}");
+        assert!(
+            text.contains("\noptim = \"SGD\"\n") && text.contains("\ndataset = \"mnist\"\n"),
+            "{text}"
+        );
         assert_eq!(TrainConfig::from_toml(&text, Path::new("c.toml")).unwrap(), config);
     }
 
@@ -352,7 +370,8 @@ mod tests {
         ];
         for (old, new, words) in cases {
             assert!(text.contains(old), "{old}");
-            let error = TrainConfig::from_toml(&text.replace(old, new), Path::new("c.toml")).unwrap_err();
+            let error =
+                TrainConfig::from_toml(&text.replace(old, new), Path::new("c.toml")).unwrap_err();
             let message = error.to_string();
             assert!(message.contains("c.toml") && message.contains(words), "{message}");
         }

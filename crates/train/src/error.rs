@@ -160,7 +160,8 @@ impl Error {
         value: impl fmt::Display,
         expected: impl Into<String>,
     ) -> Self {
-        ErrorKind::InvalidConfig { field, value: value.to_string(), expected: expected.into() }.into()
+        ErrorKind::InvalidConfig { field, value: value.to_string(), expected: expected.into() }
+            .into()
     }
 }
 

@@ -1,4 +1,8 @@
 //! The training loop: optimizers, schedules, checkpoints, run folders.
+//!
+//! Nothing here prints or looks at a clock: a [`Trainer`] tells an [`Observer`] what happens and asks
+//! a [`Clock`] for the time. The same [`Recipe`] gives the same bits on any number of threads, and
+//! however often the run was killed and resumed.
 
 #![forbid(unsafe_code)]
 
@@ -9,18 +13,28 @@ mod clock;
 mod config;
 mod danger;
 mod error;
+mod evaluation;
 mod log_file;
 mod metrics;
+mod observer;
+mod optimizer;
 mod progress;
+mod run_folder;
 mod schedule;
 pub mod tensorboard;
+mod trainer;
 
 pub use accuracy::{Hits, Meter};
 pub use checkpoint::{Checkpoint, Moments};
 pub use clock::{Clock, Timestamp};
 pub use config::{Loss, Optim, Recipe, RunOptions, TrainConfig};
 pub use error::{Error, ErrorKind};
+pub use evaluation::{Evaluation, evaluate, evaluate_timed};
 pub use log_file::{LogFile, TestLine, TrainLine};
 pub use metrics::{EpochRecord, MetricsFile, read_metrics};
+pub use observer::{EpochEnd, Observer, Silent, Start, TestBatch, TrainBatch};
+pub use optimizer::{GradientCheck, Optimizer};
 pub use progress::{BestEpoch, Progress, Running};
+pub use run_folder::RunFolder;
 pub use schedule::{Schedule, Scheduler};
+pub use trainer::{Ended, Trainer};

@@ -26,7 +26,8 @@ impl LogFile {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let io = |action| move |source| Error::io(action, path, source);
         let mut options = OpenOptions::new();
-        let mut file = options.create(true).append(true).read(true).open(path).map_err(io("open"))?;
+        let mut file =
+            options.create(true).append(true).read(true).open(path).map_err(io("open"))?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 let folder = path.parent().unwrap_or(path).to_owned();
@@ -160,7 +161,8 @@ mod tests {
 
     use super::*;
 
-    const NOW: Timestamp = Timestamp { unix: Duration::from_millis(1_755_470_010_007), offset_seconds: 7200 };
+    const NOW: Timestamp =
+        Timestamp { unix: Duration::from_millis(1_755_470_010_007), offset_seconds: 7200 };
 
     fn meter(values: &[(f64, f64)]) -> Meter {
         let mut meter = Meter::default();

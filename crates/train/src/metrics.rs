@@ -125,13 +125,11 @@ pub fn read_metrics(path: &Path) -> Result<Vec<EpochRecord>, Error> {
 
 /// The records up to the first line that is none or unfinished, each with the place of its end.
 fn records(contents: &[u8]) -> impl Iterator<Item = (EpochRecord, usize)> {
-    contents
-        .split_inclusive(|byte| *byte == b'\n')
-        .scan(0, |end, line| {
-            *end += line.len();
-            let record = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
-            Some((record, *end))
-        })
+    contents.split_inclusive(|byte| *byte == b'\n').scan(0, |end, line| {
+        *end += line.len();
+        let record = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
+        Some((record, *end))
+    })
 }
 
 #[cfg(test)]

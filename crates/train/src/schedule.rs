@@ -149,16 +149,25 @@ mod tests {
     /// Every step of the epochs `first..=last` has this rate.
     fn assert_epochs(schedule: &Schedule, first: u64, last: u64, rate: f64) {
         for step in (first - 1) * STEPS..last * STEPS {
-            assert_eq!(schedule.learning_rate(step), rate, "{:?} at step {step}", schedule.scheduler);
+            assert_eq!(
+                schedule.learning_rate(step),
+                rate,
+                "{:?} at step {step}",
+                schedule.scheduler
+            );
         }
     }
 
     #[test]
     fn fixed_halves_every_forty_epochs() {
         let fixed = schedule(Scheduler::Fixed, 0.02, 200);
-        for (first, last, rate) in
-            [(1, 40, 0.02), (41, 80, 0.01), (81, 120, 0.005), (121, 160, 0.0025), (161, 200, 0.00125)]
-        {
+        for (first, last, rate) in [
+            (1, 40, 0.02),
+            (41, 80, 0.01),
+            (81, 120, 0.005),
+            (121, 160, 0.0025),
+            (161, 200, 0.00125),
+        ] {
             assert_epochs(&fixed, first, last, rate);
         }
         assert_eq!(fixed.learning_rate(u64::MAX), 0.0);
@@ -200,7 +209,10 @@ mod tests {
         let one_cycle = schedule(Scheduler::OneCycle, 0.02, 4);
         for (step, expected) in expected.into_iter().enumerate() {
             let rate = one_cycle.learning_rate(step as u64);
-            assert!((rate - expected).abs() <= 1e-15 * expected + 1e-19, "step {step}: {rate}, not {expected}");
+            assert!(
+                (rate - expected).abs() <= 1e-15 * expected + 1e-19,
+                "step {step}: {rate}, not {expected}"
+            );
         }
     }
 

@@ -122,7 +122,8 @@ mod tests {
 
     use super::*;
 
-    const NOW: Timestamp = Timestamp { unix: Duration::from_millis(1_755_470_010_500), offset_seconds: 0 };
+    const NOW: Timestamp =
+        Timestamp { unix: Duration::from_millis(1_755_470_010_500), offset_seconds: 0 };
 
     fn only_file(folder: &Path) -> Vec<u8> {
         let files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
@@ -159,7 +160,8 @@ mod tests {
         let mut cuts = 0;
         for cut in 0..=expected.len() {
             let folder = tempfile::tempdir().unwrap();
-            fs::write(folder.path().join("events.out.tfevents.1.fewbit"), &expected[..cut]).unwrap();
+            fs::write(folder.path().join("events.out.tfevents.1.fewbit"), &expected[..cut])
+                .unwrap();
             let finished = ends.iter().filter(|end| **end <= cut).count() as u64;
             let mut events = EventFile::open(folder.path(), finished, NOW).unwrap();
             for epoch in finished + 1..=3 {

@@ -26,7 +26,10 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
     let mut tensors: BTreeMap<String, Raw<'_>> = BTreeMap::new();
     for (name, view) in parsed.iter() {
         let bytes = Cow::Borrowed(view.data());
-        tensors.insert(name.to_owned(), Raw { dtype: view.dtype(), shape: view.shape().to_vec(), bytes });
+        tensors.insert(
+            name.to_owned(),
+            Raw { dtype: view.dtype(), shape: view.shape().to_vec(), bytes },
+        );
     }
     let found = checksum(&metadata, &tensors);
     if found != metadata.crc32c {
@@ -44,7 +47,12 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
             part.insert(own, state_tensor(file, &name, &raw)?);
         } else {
             let place = format!("tensor {name:?}");
-            return Err(Error::malformed(file, place, "a name without meaning", "model.* or optimizer.*"));
+            return Err(Error::malformed(
+                file,
+                place,
+                "a name without meaning",
+                "model.* or optimizer.*",
+            ));
         }
     }
     let optimizer = parts.join(file, metadata.recipe.optim)?;
@@ -65,7 +73,12 @@ fn metadata(file: &Path, entry: Option<&String>) -> Result<Metadata, Error> {
     let unreadable = |error| Error::malformed(file, &place, error, ours);
     let Format { format } = serde_json::from_str(text).map_err(unreadable)?;
     if format != FORMAT {
-        return Err(Error::malformed(file, place, format!("format {format}"), format!("format {FORMAT}")));
+        return Err(Error::malformed(
+            file,
+            place,
+            format!("format {format}"),
+            format!("format {FORMAT}"),
+        ));
     }
     serde_json::from_str(text).map_err(unreadable)
 }
@@ -86,21 +99,26 @@ impl Parts {
             (SECOND_MOMENT, &mut self.second),
             (VELOCITY, &mut self.velocity),
         ];
-        kinds.into_iter().find_map(|(prefix, part)| Some((part, name.strip_prefix(prefix)?.to_owned())))
+        kinds
+            .into_iter()
+            .find_map(|(prefix, part)| Some((part, name.strip_prefix(prefix)?.to_owned())))
     }
 
     fn join(mut self, file: &Path, optim: Optim) -> Result<BTreeMap<String, Moments>, Error> {
         let mut joined = BTreeMap::new();
         for (name, steps) in std::mem::take(&mut self.steps) {
             let mut take = |prefix: &str| {
-                let tensor = self.of(&format!("{prefix}{name}")).and_then(|(part, own)| part.remove(&own));
+                let tensor =
+                    self.of(&format!("{prefix}{name}")).and_then(|(part, own)| part.remove(&own));
                 let place = format!("tensor \"{prefix}{name}\"");
                 tensor.ok_or_else(|| Error::malformed(file, place, "nothing", "a tensor"))
             };
             let moments = match optim {
-                Optim::Adam => {
-                    Moments::Adam { steps, first: take(FIRST_MOMENT)?, second: take(SECOND_MOMENT)? }
-                }
+                Optim::Adam => Moments::Adam {
+                    steps,
+                    first: take(FIRST_MOMENT)?,
+                    second: take(SECOND_MOMENT)?,
+                },
                 Optim::Sgd => Moments::Sgd { steps, velocity: take(VELOCITY)? },
             };
             joined.insert(name, moments);
@@ -110,7 +128,8 @@ impl Parts {
         for (prefix, part) in kinds {
             if let Some(name) = part.keys().next() {
                 let place = format!("tensor \"{prefix}{name}\"");
-                let expected = format!("nothing without \"{STEPS}{name}\", with the optimizer {optim}");
+                let expected =
+                    format!("nothing without \"{STEPS}{name}\", with the optimizer {optim}");
                 return Err(Error::malformed(file, place, "a tensor", expected));
             }
         }

@@ -116,8 +116,12 @@ fn tensors(checkpoint: &Checkpoint) -> BTreeMap<String, Raw<'_>> {
 
 fn raw(tensor: &StateTensor) -> Raw<'_> {
     let (dtype, bytes): (_, Vec<u8>) = match &tensor.data {
-        StateData::F32(values) => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-        StateData::I64(values) => (Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        StateData::F32(values) => {
+            (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
+        StateData::I64(values) => {
+            (Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
     };
     Raw { dtype, shape: tensor.shape.clone(), bytes: Cow::Owned(bytes) }
 }

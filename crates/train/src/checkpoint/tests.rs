@@ -10,11 +10,8 @@ use crate::progress::BestEpoch;
 const FILE: &str = "last.safetensors";
 
 fn checkpoint(optim: Optim) -> Checkpoint {
-    let recipe = Recipe {
-        optim,
-        lr: 0.1 + 0.2,
-        ..Recipe::new(NetworkConfig::named("TFC_2W2A").unwrap())
-    };
+    let recipe =
+        Recipe { optim, lr: 0.1 + 0.2, ..Recipe::new(NetworkConfig::named("TFC_2W2A").unwrap()) };
     let values = vec![0.1, -0.0, f32::MIN_POSITIVE / 4.0, f32::INFINITY, -1e30, f32::NAN];
     let weight = StateTensor::f32(&[2, 3], values);
     let bias = StateTensor::f32(&[3], vec![1.0, 2.0, 3.0]);
@@ -24,7 +21,9 @@ fn checkpoint(optim: Optim) -> Checkpoint {
         ("features.3.num_batches_tracked".to_owned(), StateTensor::counter(i64::MIN)),
     ]);
     let moments = |tensor: &StateTensor| match optim {
-        Optim::Adam => Moments::Adam { steps: u64::MAX, first: tensor.clone(), second: tensor.clone() },
+        Optim::Adam => {
+            Moments::Adam { steps: u64::MAX, first: tensor.clone(), second: tensor.clone() }
+        }
         Optim::Sgd => Moments::Sgd { steps: 7, velocity: tensor.clone() },
     };
     let optimizer = BTreeMap::from([
@@ -129,7 +128,9 @@ fn every_damaged_byte_is_noticed() {
 #[test]
 fn messages_name_the_place() {
     /// Another file with the same parts, apart from what `change` does to them.
-    fn changed(change: impl FnOnce(&mut String, &mut BTreeMap<String, encode::Raw<'static>>)) -> String {
+    fn changed(
+        change: impl FnOnce(&mut String, &mut BTreeMap<String, encode::Raw<'static>>),
+    ) -> String {
         use encode::{Metadata, Raw, checksum};
         let bytes = checkpoint(Optim::Adam).to_bytes();
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
@@ -163,7 +164,10 @@ fn messages_name_the_place() {
         (changed(|_, _| {}), "accepted"),
         (changed(|text, _| *text = text.replace("\"format\":1", "\"format\":2")), "format 2"),
         (changed(|text, _| *text = text.replace("\"patience\"", "\"patients\"")), "patients"),
-        (changed(|text, _| *text = text.replace("\"batch_size\":100", "\"batch_size\":0")), "batch_size"),
+        (
+            changed(|text, _| *text = text.replace("\"batch_size\":100", "\"batch_size\":0")),
+            "batch_size",
+        ),
         (changed(|text, _| text.clear()), "metadata \"fewbit\""),
         (move_tensor(first, "weird"), "\"weird\""),
         (move_tensor(first, "optimizer.velocity.features.3.bias"), first),

@@ -124,6 +124,9 @@ mod tests {
         }
         assert_eq!(count, 8);
         let error = "STOP".parse::<Scheduler>().unwrap_err().to_string();
-        assert_eq!(error, "unknown scheduler \"STOP\", expected one of FIXED, STEP, COSINE, ONECYCLE");
+        assert_eq!(
+            error,
+            "unknown scheduler \"STOP\", expected one of FIXED, STEP, COSINE, ONECYCLE"
+        );
     }
 }

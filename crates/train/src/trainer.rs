@@ -1,0 +1,406 @@
+//! The training loop.
+
+mod outputs;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use fewbit_data::{Batch, Dataset, Loader, LoaderConfig};
+use fewbit_nn::network::Strictness;
+use fewbit_nn::{Device, Network, Pass, Tensor, ops};
+
+use crate::accuracy::{Hits, Meter};
+use crate::checkpoint::Checkpoint;
+use crate::clock::Clock;
+use crate::config::{Loss, Recipe, TrainConfig};
+use crate::danger::moment;
+use crate::error::{Error, ErrorKind};
+use crate::evaluation::{Evaluation, evaluate_timed};
+use crate::log_file::TrainLine;
+use crate::metrics::EpochRecord;
+use crate::observer::{EpochEnd, Observer, Start, TestBatch, TrainBatch};
+use crate::optimizer::{GradientCheck, Optimizer};
+use crate::progress::{Progress, Running, Verdict};
+use crate::run_folder::RunFolder;
+use crate::schedule::Schedule;
+use outputs::Outputs;
+
+/// A training: a network, its optimizer, its data, and how far it has come.
+///
+/// The same recipe and data give the same bits, on any number of threads, and however often the
+/// training was interrupted.
+#[derive(Debug)]
+pub struct Trainer {
+    config: TrainConfig,
+    schedule: Schedule,
+    network: Network,
+    optimizer: Optimizer,
+    progress: Progress,
+    train: Loader,
+    test: Dataset,
+}
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All epochs are done.
+    Finished,
+    /// The test accuracy has not improved for a long time.
+    StoppedEarly,
+    /// The observer asked to stop; the last checkpoint is up to date.
+    Interrupted,
+}
+
+/// What one optimizer step found.
+struct Step {
+    learning_rate: f64,
+    loss: f32,
+    hits: Hits,
+}
+
+impl Trainer {
+    /// Prepares a training from the start: seeds, then builds the network.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if the plan cannot be or the data is not what it says.
+    pub fn new(
+        config: &TrainConfig,
+        train: &Dataset,
+        test: &Dataset,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        let recipe = &config.recipe;
+        check_data(recipe, train)?;
+        check_data(recipe, test)?;
+        let seed = recipe.random_seed;
+        let order = LoaderConfig {
+            workers: config.run.num_workers,
+            ..LoaderConfig::shuffled(recipe.batch_size, seed)
+        };
+        let train = Loader::new(train, order)?;
+        let progress = Progress {
+            train_images: train.dataset().len() as u64,
+            test_images: test.len() as u64,
+            ..Progress::default()
+        };
+        Ok(Self {
+            schedule: recipe.schedule(train.batches() as u64),
+            network: Network::new(&recipe.network, seed, device)?,
+            optimizer: Optimizer::new(recipe),
+            config: config.clone(),
+            progress,
+            train,
+            test: test.clone(),
+        })
+    }
+
+    /// Goes on where a checkpoint was written; the recipe may differ in when it ends.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherNetwork`], [`ErrorKind::OtherRecipe`] if the checkpoint is of something else,
+    /// [`ErrorKind::Malformed`] if its tensors are not those of the network.
+    pub fn resume(
+        config: &TrainConfig,
+        checkpoint: &Checkpoint,
+        train: &Dataset,
+        test: &Dataset,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let file = checkpoint.file();
+        config.recipe.check_continues(&checkpoint.recipe, file)?;
+        let mut trainer = Self::new(config, train, test, device)?;
+        let (saved, own) = (&checkpoint.progress, trainer.progress);
+        for (field, saved, wanted) in [
+            ("a training set of images", saved.train_images, own.train_images),
+            ("a test set of images", saved.test_images, own.test_images),
+        ] {
+            if saved != wanted {
+                let (saved, wanted) = (saved.to_string(), wanted.to_string());
+                let file = file.to_owned();
+                return Err(ErrorKind::OtherRecipe { file, field, saved, wanted }.into());
+            }
+        }
+        let batches = trainer.train.batches() as u64;
+        let steps = saved
+            .epochs_finished
+            .checked_mul(batches)
+            .and_then(|n| n.checked_add(saved.steps_in_epoch));
+        if saved.steps_in_epoch > batches || steps != Some(saved.steps) {
+            let found =
+                format!("{} steps, {} of them in the epoch", saved.steps, saved.steps_in_epoch);
+            let expected = format!("{batches} steps in each of {} epochs", saved.epochs_finished);
+            return Err(Error::malformed(file, "progress", found, expected));
+        }
+        trainer.network = checkpoint.network(device)?;
+        trainer.optimizer =
+            Optimizer::restore(&config.recipe, &mut trainer.network, &checkpoint.optimizer, file)?;
+        trainer.progress = *saved;
+        Ok(trainer)
+    }
+
+    /// Trains until it is done, or until the observer breaks off.
+    ///
+    /// With a folder, writes its log, metrics and checkpoints; what is in them from a run that came
+    /// further than this training's start is cut off.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFinite`] if the training leaves the numbers, [`ErrorKind::Io`] if something
+    /// cannot be written, [`ErrorKind::FolderInUse`] if another process writes there.
+    pub fn run(
+        &mut self,
+        folder: Option<&RunFolder>,
+        observer: &mut dyn Observer,
+        clock: &dyn Clock,
+    ) -> Result<Ended, Error> {
+        let mut outputs = Outputs::open(folder, &self.progress, clock)?;
+        observer.on_start(&Start {
+            config: &self.config,
+            progress: &self.progress,
+            batches_per_epoch: self.train.batches() as u64,
+            parameters: self.network.parameter_count(),
+        });
+        while !self.progress.is_done(&self.config.recipe) {
+            let started = clock.elapsed();
+            let training = match self.train_epoch(&mut outputs, observer, clock)? {
+                ControlFlow::Continue(images_per_second) => images_per_second,
+                ControlFlow::Break(()) => {
+                    outputs.write_last(&self.checkpoint(), observer, clock)?;
+                    return Ok(Ended::Interrupted);
+                }
+            };
+            self.finish_epoch(started, training, &mut outputs, observer, clock)?;
+        }
+        let recipe = &self.config.recipe;
+        let early = self.progress.epochs_finished < recipe.epochs;
+        Ok(if early { Ended::StoppedEarly } else { Ended::Finished })
+    }
+
+    /// The rest of the epoch: its images per second, or a break.
+    fn train_epoch(
+        &mut self,
+        outputs: &mut Outputs<'_>,
+        observer: &mut dyn Observer,
+        clock: &dyn Clock,
+    ) -> Result<ControlFlow<(), f64>, Error> {
+        let epoch = self.progress.epochs_finished + 1;
+        let batches = self.train.batches() as u64;
+        let done = usize::try_from(self.progress.steps_in_epoch).unwrap_or(usize::MAX);
+        let mut loader = self.train.epoch(epoch).skip_batches(done);
+        let (mut time, mut data) = (Meter::default(), Meter::default());
+        let (epoch_started, mut images) = (clock.elapsed(), 0);
+        let mut checkpointed = epoch_started;
+        let mut images_per_second = f64::NAN;
+        loop {
+            let started = clock.elapsed();
+            let Some(batch) = loader.next() else { break };
+            data.add_time(clock.elapsed().saturating_sub(started));
+            let (index, count) = (self.progress.steps_in_epoch, batch.count as u64);
+            let Step { learning_rate, loss, hits } = self.step(batch, epoch)?;
+            moment();
+            let running = &mut self.progress.running;
+            running.loss.add(f64::from(loss), count as f64);
+            running.hits.add(hits);
+            self.progress.steps_in_epoch += 1;
+            self.progress.steps += 1;
+            let now = clock.elapsed();
+            time.add_time(now.saturating_sub(started));
+            images += count;
+            images_per_second = rate(images, now.saturating_sub(epoch_started));
+            let running = self.progress.running;
+            let top1 = Meter::of(hits.top1_percent(), running.hits.top1_percent());
+            let top5 = Meter::of(hits.top5_percent(), running.hits.top5_percent());
+            if index % self.config.run.log_freq == 0 || index + 1 == batches {
+                let loss = running.loss;
+                let line = TrainLine { epoch, batch: index, batches, time, data, loss, top1, top5 };
+                outputs.log(&line, clock)?;
+            }
+            let answer = observer.on_batch(&TrainBatch {
+                epoch,
+                epochs: self.config.recipe.epochs,
+                batch: index + 1,
+                batches,
+                images: count,
+                steps: self.progress.steps,
+                learning_rate,
+                loss: running.loss,
+                top1_percent: top1,
+                images_per_second,
+            });
+            if answer.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if outputs.is_some() && self.checkpoint_is_due(now.saturating_sub(checkpointed)) {
+                outputs.write_last(&self.checkpoint(), observer, clock)?;
+                checkpointed = clock.elapsed();
+            }
+        }
+        Ok(ControlFlow::Continue(images_per_second))
+    }
+
+    /// Whether the plan wants a checkpoint here, in the middle of an epoch.
+    fn checkpoint_is_due(&self, since: Duration) -> bool {
+        let run = &self.config.run;
+        let by_steps = run.checkpoint_steps.is_some_and(|every| self.progress.steps % every == 0);
+        let by_time =
+            run.checkpoint_seconds.is_some_and(|every| since >= Duration::from_secs(every));
+        by_steps || by_time
+    }
+
+    /// One optimizer step.
+    fn step(&mut self, batch: Batch, epoch: u64) -> Result<Step, Error> {
+        let [channels, height, width] = self.train.dataset().image_shape();
+        let learning_rate = self.schedule.learning_rate(self.progress.steps);
+        let not_finite = |progress: &Progress, what: String, value| -> Error {
+            let step = progress.steps_in_epoch + 1;
+            ErrorKind::NotFinite { what, value, epoch, step, learning_rate }.into()
+        };
+        let shape = [batch.count, channels, height, width];
+        let images = Tensor::from_vec(batch.images, &shape, self.network.device());
+        let logits = self.network.forward(&images, Pass::Training { step: self.progress.steps })?;
+        let loss = match self.config.recipe.loss {
+            Loss::SquareHinge => ops::square_hinge_loss(&logits, &batch.labels)?,
+            Loss::CrossEntropy => ops::cross_entropy_loss(&logits, &batch.labels)?,
+        };
+        let value = loss.item();
+        if !value.is_finite() {
+            return Err(not_finite(&self.progress, "the loss".to_owned(), value));
+        }
+        let classes = logits.shape()[1];
+        let hits = logits.read(|logits| Hits::count(logits, &batch.labels, classes));
+        drop(logits);
+        let mut gradients = loss.backward();
+        let check = if self.config.run.detect_nan { GradientCheck::On } else { GradientCheck::Off };
+        self.optimizer.step(&mut self.network, &mut gradients, learning_rate, check).map_err(
+            |bad| not_finite(&self.progress, format!("a gradient of {}", bad.parameter), bad.value),
+        )?;
+        Ok(Step { learning_rate, loss: value, hits })
+    }
+
+    /// Evaluates, judges, records and saves a trained epoch.
+    fn finish_epoch(
+        &mut self,
+        started: Duration,
+        images_per_second: f64,
+        outputs: &mut Outputs<'_>,
+        observer: &mut dyn Observer,
+        clock: &dyn Clock,
+    ) -> Result<(), Error> {
+        let evaluation = self.evaluate_logged(outputs, observer, clock)?;
+        let Running { hits, loss } = self.progress.running;
+        let first_step = self.progress.steps - self.progress.steps_in_epoch;
+        self.progress.epochs_finished += 1;
+        self.progress.steps_in_epoch = 0;
+        self.progress.running = Running::default();
+        let verdict = self.progress.judge(evaluation.hits);
+        let record = EpochRecord {
+            epoch: self.progress.epochs_finished,
+            steps: self.progress.steps,
+            learning_rate: self.schedule.learning_rate(first_step),
+            train_loss: loss.average(),
+            train_top1_percent: hits.top1_percent(),
+            train_top5_percent: hits.top5_percent(),
+            test_loss: evaluation.loss,
+            test_top1_percent: evaluation.top1_percent,
+            test_top5_percent: evaluation.top5_percent,
+            best_test_top1_percent: self.progress.best.map_or(f64::NAN, |b| b.test_top1_percent),
+            images_per_second,
+            seconds: clock.elapsed().saturating_sub(started).as_secs_f64(),
+        };
+        outputs.record(&record, clock)?;
+        let is_best = verdict == Verdict::Best;
+        observer.on_epoch(&EpochEnd { record: &record, progress: &self.progress, is_best });
+        if outputs.is_some() {
+            let checkpoint = self.checkpoint();
+            if is_best {
+                outputs.write_best(&checkpoint, observer, clock)?;
+            }
+            outputs.write_last(&checkpoint, observer, clock)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate_logged(
+        &mut self,
+        outputs: &mut Outputs<'_>,
+        observer: &mut dyn Observer,
+        clock: &dyn Clock,
+    ) -> Result<Evaluation, Error> {
+        let Recipe { batch_size, loss, .. } = self.config.recipe;
+        let evaluation =
+            evaluate_timed(&mut self.network, &self.test, batch_size, loss, clock, &mut |line| {
+                observer.on_test_batch(&TestBatch {
+                    batch: line.batch + 1,
+                    batches: line.batches,
+                    top1_percent: line.top1.average(),
+                });
+                outputs.log(line, clock)
+            })?;
+        outputs.flush()?;
+        Ok(evaluation)
+    }
+
+    /// The state between two steps.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let recipe = self.config.recipe.clone();
+        Checkpoint::new(recipe, self.progress, self.network.state(), self.optimizer.state())
+    }
+
+    /// How far the training has come.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The network as it is now.
+    pub fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+}
+
+impl Checkpoint {
+    /// Builds the network and gives it the tensors of the checkpoint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] if they are not those of the network.
+    pub fn network(&self, device: &Device) -> Result<Network, Error> {
+        let mut network = Network::new(&self.recipe.network, self.recipe.random_seed, device)?;
+        network
+            .load_state(&self.model, Strictness::Strict)
+            .map_err(|error| named(error, self.file()))?;
+        Ok(network)
+    }
+}
+
+/// Says in which file the tensor is that the network does not accept.
+fn named(error: fewbit_nn::Error, file: &Path) -> Error {
+    use fewbit_nn::ErrorKind::{MissingState, StateMismatch, UnknownState};
+
+    let place = |name: &str| format!("tensor \"model.{name}\"");
+    match error.kind() {
+        StateMismatch { name, got, expected } => Error::malformed(file, place(name), got, expected),
+        MissingState { name } => Error::malformed(file, place(name), "nothing", "a tensor"),
+        UnknownState { name } => Error::malformed(file, place(name), "a tensor", "nothing"),
+        _ => error.into(),
+    }
+}
+
+fn check_data(recipe: &Recipe, data: &Dataset) -> Result<(), Error> {
+    if data.name() != recipe.dataset {
+        return Err(Error::invalid("dataset", data.name(), recipe.dataset.to_string()));
+    }
+    if data.image_shape() != recipe.network.image_shape || data.classes() > recipe.network.classes {
+        let found = format!("images of {:?} in {} classes", data.image_shape(), data.classes());
+        let expected =
+            format!("{:?} in at most {}", recipe.network.image_shape, recipe.network.classes);
+        return Err(Error::invalid("dataset", found, expected));
+    }
+    Ok(())
+}
+
+fn rate(images: u64, time: Duration) -> f64 {
+    images as f64 / time.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests;
