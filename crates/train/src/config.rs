@@ -318,6 +318,9 @@ fn at_least_one(field: &'static str, value: u64) -> Result<(), Error> {
 mod tests {
     use super::*;
 
+    /// A name that the message must contain, and what makes the case.
+    type Case<T> = (&'static str, fn(&mut T));
+
     fn config() -> TrainConfig {
         TrainConfig::new(NetworkConfig::named("TFC_2W2A").unwrap())
     }
@@ -382,7 +385,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
-        let cases: [(&str, fn(&mut TrainConfig)); 15] = [
+        let cases: [Case<TrainConfig>; 15] = [
             ("batch_size", |c| c.recipe.batch_size = 0),
             ("epochs", |c| c.recipe.epochs = 0),
             ("patience", |c| c.recipe.patience = 0),
@@ -413,7 +416,7 @@ mod tests {
         let file = Path::new("last.safetensors");
         let longer = Recipe { epochs: 2000, early_stopping: true, patience: 5, ..saved.clone() };
         longer.check_continues(&saved, file).unwrap();
-        let cases: [(&str, fn(&mut Recipe)); 10] = [
+        let cases: [Case<Recipe>; 10] = [
             ("limit", |r| r.limit = Some(10)),
             ("dataset", |r| r.dataset = DatasetName::Glyphs),
             ("batch_size", |r| r.batch_size = 50),

@@ -21,6 +21,7 @@ mod optimizer;
 mod progress;
 mod run_folder;
 mod schedule;
+mod step;
 pub mod tensorboard;
 mod trainer;
 
@@ -33,8 +34,9 @@ pub use evaluation::{Evaluation, evaluate, evaluate_timed};
 pub use log_file::{LogFile, TestLine, TrainLine};
 pub use metrics::{EpochRecord, MetricsFile, read_metrics};
 pub use observer::{EpochEnd, Observer, Silent, Start, TestBatch, TrainBatch};
-pub use optimizer::{GradientCheck, Optimizer};
+pub use optimizer::{BadGradient, GradientCheck, Optimizer};
 pub use progress::{BestEpoch, Progress, Running};
 pub use run_folder::RunFolder;
 pub use schedule::{Schedule, Scheduler};
+pub use step::{Examples, StepError, StepResult, StepSettings, train_step};
 pub use trainer::{Ended, Trainer};

@@ -29,8 +29,10 @@ enum State {
 
 /// A gradient that is not finite.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct BadGradient {
+pub struct BadGradient {
+    /// The parameter.
     pub parameter: String,
+    /// The first element that is not finite.
     pub value: f32,
 }
 
@@ -51,7 +53,10 @@ impl Optimizer {
     }
 
     /// Takes a step: every parameter that has a gradient is changed, then clipped to its interval.
-    pub(crate) fn step(
+    ///
+    /// # Errors
+    /// [`BadGradient`] if `check` asks for it and one is not finite; nothing is changed then.
+    pub fn step(
         &mut self,
         network: &mut Network,
         gradients: &mut Gradients,

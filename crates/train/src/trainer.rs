@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use fewbit_data::{Batch, Dataset, Loader, LoaderConfig};
 use fewbit_nn::network::Strictness;
-use fewbit_nn::{Device, Network, Pass, Tensor, ops};
+use fewbit_nn::{Device, Network, Tensor};
 
-use crate::accuracy::{Hits, Meter};
+use crate::accuracy::Meter;
 use crate::checkpoint::Checkpoint;
 use crate::clock::Clock;
-use crate::config::{Loss, Recipe, TrainConfig};
+use crate::config::{Recipe, TrainConfig};
 use crate::danger::moment;
 use crate::error::{Error, ErrorKind};
 use crate::evaluation::{Evaluation, evaluate_timed};
@@ -24,6 +24,7 @@ use crate::optimizer::{GradientCheck, Optimizer};
 use crate::progress::{Progress, Running, Verdict};
 use crate::run_folder::RunFolder;
 use crate::schedule::Schedule;
+use crate::step::{Examples, StepError, StepResult, StepSettings, train_step};
 use outputs::Outputs;
 
 /// A training: a network, its optimizer, its data, and how far it has come.
@@ -52,13 +53,6 @@ pub enum Ended {
     Interrupted,
 }
 
-/// What one optimizer step found.
-struct Step {
-    learning_rate: f64,
-    loss: f32,
-    hits: Hits,
-}
-
 impl Trainer {
     /// Prepares a training from the start: seeds, then builds the network.
     ///
@@ -80,6 +74,7 @@ impl Trainer {
             ..LoaderConfig::shuffled(recipe.batch_size, seed)
         };
         let train = Loader::new(train, order)?;
+        check_batches(train.dataset().len(), recipe.batch_size)?;
         let progress = Progress {
             train_images: train.dataset().len() as u64,
             test_images: test.len() as u64,
@@ -166,7 +161,7 @@ impl Trainer {
             let training = match self.train_epoch(&mut outputs, observer, clock)? {
                 ControlFlow::Continue(images_per_second) => images_per_second,
                 ControlFlow::Break(()) => {
-                    outputs.write_last(&self.checkpoint(), observer, clock)?;
+                    outputs.write_last(&self.checkpoint().to_bytes(), observer, clock)?;
                     return Ok(Ended::Interrupted);
                 }
             };
@@ -197,7 +192,7 @@ impl Trainer {
             let Some(batch) = loader.next() else { break };
             data.add_time(clock.elapsed().saturating_sub(started));
             let (index, count) = (self.progress.steps_in_epoch, batch.count as u64);
-            let Step { learning_rate, loss, hits } = self.step(batch, epoch)?;
+            let (StepResult { loss, hits, .. }, learning_rate) = self.step(batch, epoch)?;
             moment();
             let running = &mut self.progress.running;
             running.loss.add(f64::from(loss), count as f64);
@@ -232,7 +227,7 @@ impl Trainer {
                 return Ok(ControlFlow::Break(()));
             }
             if outputs.is_some() && self.checkpoint_is_due(now.saturating_sub(checkpointed)) {
-                outputs.write_last(&self.checkpoint(), observer, clock)?;
+                outputs.write_last(&self.checkpoint().to_bytes(), observer, clock)?;
                 checkpointed = clock.elapsed();
             }
         }
@@ -242,40 +237,38 @@ impl Trainer {
     /// Whether the plan wants a checkpoint here, in the middle of an epoch.
     fn checkpoint_is_due(&self, since: Duration) -> bool {
         let run = &self.config.run;
-        let by_steps = run.checkpoint_steps.is_some_and(|every| self.progress.steps % every == 0);
+        let by_steps = run.checkpoint_steps.is_some_and(|n| self.progress.steps.is_multiple_of(n));
         let by_time =
             run.checkpoint_seconds.is_some_and(|every| since >= Duration::from_secs(every));
         by_steps || by_time
     }
 
-    /// One optimizer step.
-    fn step(&mut self, batch: Batch, epoch: u64) -> Result<Step, Error> {
+    /// One optimizer step, and its learning rate.
+    fn step(&mut self, batch: Batch, epoch: u64) -> Result<(StepResult, f64), Error> {
         let [channels, height, width] = self.train.dataset().image_shape();
         let learning_rate = self.schedule.learning_rate(self.progress.steps);
-        let not_finite = |progress: &Progress, what: String, value| -> Error {
-            let step = progress.steps_in_epoch + 1;
-            ErrorKind::NotFinite { what, value, epoch, step, learning_rate }.into()
-        };
         let shape = [batch.count, channels, height, width];
         let images = Tensor::from_vec(batch.images, &shape, self.network.device());
-        let logits = self.network.forward(&images, Pass::Training { step: self.progress.steps })?;
-        let loss = match self.config.recipe.loss {
-            Loss::SquareHinge => ops::square_hinge_loss(&logits, &batch.labels)?,
-            Loss::CrossEntropy => ops::cross_entropy_loss(&logits, &batch.labels)?,
+        let examples = Examples { images, labels: &batch.labels };
+        let settings = StepSettings {
+            loss: self.config.recipe.loss,
+            learning_rate,
+            step: self.progress.steps,
+            check: if self.config.run.detect_nan { GradientCheck::On } else { GradientCheck::Off },
         };
-        let value = loss.item();
-        if !value.is_finite() {
-            return Err(not_finite(&self.progress, "the loss".to_owned(), value));
+        let taken = train_step(&mut self.network, &mut self.optimizer, examples, &settings);
+        let step = self.progress.steps_in_epoch + 1;
+        let not_finite = |what, value| {
+            Error::from(ErrorKind::NotFinite { what, value, epoch, step, learning_rate })
+        };
+        match taken {
+            Ok(result) => Ok((result, learning_rate)),
+            Err(StepError::Loss(value)) => Err(not_finite("the loss".to_owned(), value)),
+            Err(StepError::Gradient(bad)) => {
+                Err(not_finite(format!("a gradient of {}", bad.parameter), bad.value))
+            }
+            Err(StepError::Refused(error)) => Err(error),
         }
-        let classes = logits.shape()[1];
-        let hits = logits.read(|logits| Hits::count(logits, &batch.labels, classes));
-        drop(logits);
-        let mut gradients = loss.backward();
-        let check = if self.config.run.detect_nan { GradientCheck::On } else { GradientCheck::Off };
-        self.optimizer.step(&mut self.network, &mut gradients, learning_rate, check).map_err(
-            |bad| not_finite(&self.progress, format!("a gradient of {}", bad.parameter), bad.value),
-        )?;
-        Ok(Step { learning_rate, loss: value, hits })
     }
 
     /// Evaluates, judges, records and saves a trained epoch.
@@ -312,11 +305,11 @@ impl Trainer {
         let is_best = verdict == Verdict::Best;
         observer.on_epoch(&EpochEnd { record: &record, progress: &self.progress, is_best });
         if outputs.is_some() {
-            let checkpoint = self.checkpoint();
+            let bytes = self.checkpoint().to_bytes();
             if is_best {
-                outputs.write_best(&checkpoint, observer, clock)?;
+                outputs.write_best(&bytes, observer, clock)?;
             }
-            outputs.write_last(&checkpoint, observer, clock)?;
+            outputs.write_last(&bytes, observer, clock)?;
         }
         Ok(())
     }
@@ -396,6 +389,15 @@ fn check_data(recipe: &Recipe, data: &Dataset) -> Result<(), Error> {
         return Err(Error::invalid("dataset", found, expected));
     }
     Ok(())
+}
+
+/// A batch of one image has no variance that batch normalization could divide by.
+fn check_batches(images: usize, batch_size: usize) -> Result<(), Error> {
+    if batch_size > 1 && images % batch_size != 1 {
+        return Ok(());
+    }
+    let value = format!("{batch_size}, which leaves one of {images} images to a batch");
+    Err(Error::invalid("batch_size", value, "batches of at least 2 images"))
 }
 
 fn rate(images: u64, time: Duration) -> f64 {

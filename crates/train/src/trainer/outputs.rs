@@ -1,8 +1,9 @@
 //! The files that a training writes, or none.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use crate::checkpoint::Checkpoint;
+use crate::atomic;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::log_file::LogFile;
@@ -71,7 +72,7 @@ impl<'a> Outputs<'a> {
 
     pub(super) fn write_last(
         &mut self,
-        checkpoint: &Checkpoint,
+        checkpoint: &[u8],
         observer: &mut dyn Observer,
         clock: &dyn Clock,
     ) -> Result<(), Error> {
@@ -80,7 +81,7 @@ impl<'a> Outputs<'a> {
 
     pub(super) fn write_best(
         &mut self,
-        checkpoint: &Checkpoint,
+        checkpoint: &[u8],
         observer: &mut dyn Observer,
         clock: &dyn Clock,
     ) -> Result<(), Error> {
@@ -89,8 +90,8 @@ impl<'a> Outputs<'a> {
 
     fn write(
         &mut self,
-        checkpoint: &Checkpoint,
-        path: fn(&RunFolder) -> std::path::PathBuf,
+        checkpoint: &[u8],
+        path: fn(&RunFolder) -> PathBuf,
         observer: &mut dyn Observer,
         clock: &dyn Clock,
     ) -> Result<(), Error> {
@@ -99,7 +100,7 @@ impl<'a> Outputs<'a> {
         open.log
             .line(clock.now(), format_args!("Saving checkpoint model to {}", path.display()))?;
         open.log.flush()?;
-        checkpoint.write(&path)?;
+        atomic::replace(&path, checkpoint)?;
         observer.on_checkpoint(&path);
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::danger::{Death, count_moments, die_at};
 use crate::metrics::read_metrics;
 use crate::observer::Silent;
+use crate::schedule::Scheduler;
 
 /// Every look at it is a millisecond later.
 #[derive(Default)]
@@ -48,6 +49,8 @@ fn plan(experiments: &Path) -> TrainConfig {
     let mut config = TrainConfig::new(NetworkConfig::named("TFC_1W2A").unwrap());
     config.recipe.dataset = DatasetName::Glyphs;
     (config.recipe.batch_size, config.recipe.epochs) = (40, EPOCHS);
+    config.recipe.scheduler = Scheduler::Step;
+    config.recipe.milestones = vec![1, 2];
     config.run.experiments = experiments.to_owned();
     config.run.log_freq = 2;
     config.run.checkpoint_steps = Some(3);
@@ -161,7 +164,8 @@ fn killed_at_every_moment_a_run_ends_in_the_same_bits() {
             "metrics.jsonl"
         ]
     );
-    assert_eq!(expected.metrics.iter().map(|m| m.epoch).collect::<Vec<_>>(), [1, 2, 3]);
+    let epochs: Vec<_> = expected.metrics.iter().map(|m| (m.epoch, m.learning_rate)).collect();
+    assert_eq!(epochs, [(1, 0.02), (2, 0.02 * 0.1), (3, 0.02 * 0.010000000000000002)]);
     let last = Checkpoint::from_bytes(&expected.checkpoints[0], Path::new("last")).unwrap();
     assert_eq!((last.progress.epochs_finished, last.progress.steps), (EPOCHS, EPOCHS * STEPS));
 
@@ -224,6 +228,27 @@ fn broken_off_after_any_batch_a_run_ends_in_the_same_bits() {
         broken += 1;
     }
     assert_eq!(broken, 12);
+}
+
+/// Rates that change with every step, whatever epoch it is in.
+#[test]
+fn every_step_has_the_rate_of_the_schedule() {
+    struct Rates(Vec<f64>);
+    impl Observer for Rates {
+        fn on_batch(&mut self, batch: &TrainBatch) -> ControlFlow<()> {
+            self.0.push(batch.learning_rate);
+            ControlFlow::Continue(())
+        }
+    }
+    let [train, test] = data();
+    let mut config = plan(Path::new("."));
+    config.recipe.scheduler = Scheduler::Cosine;
+    let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+    let mut rates = Rates(vec![]);
+    trainer.run(None, &mut rates, &TestClock::default()).unwrap();
+    let schedule = config.recipe.schedule(STEPS);
+    let expected: Vec<f64> = (0..EPOCHS * STEPS).map(|step| schedule.learning_rate(step)).collect();
+    assert_eq!(rates.0, expected);
 }
 
 /// A run that is done stays as it is, and more epochs go on from there.

@@ -1,0 +1,89 @@
+//! One optimizer step, from images to changed parameters.
+
+use fewbit_nn::network::Network;
+use fewbit_nn::{Pass, Tensor, ops};
+
+use crate::accuracy::Hits;
+use crate::config::Loss;
+use crate::error::Error;
+use crate::optimizer::{BadGradient, GradientCheck, Optimizer};
+
+/// The images of a step and what they show.
+#[derive(Debug)]
+pub struct Examples<'a> {
+    /// Pixels from 0 to 1, `[N, C, H, W]`.
+    pub images: Tensor,
+    /// The class of each image.
+    pub labels: &'a [u8],
+}
+
+/// How a step is taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSettings {
+    /// What is made small.
+    pub loss: Loss,
+    /// How far to go.
+    pub learning_rate: f64,
+    /// Number of steps before this one; dropout draws by it.
+    pub step: u64,
+    /// Whether gradients are looked at before they are used.
+    pub check: GradientCheck,
+}
+
+/// What a step found, before it changed anything.
+#[derive(Debug)]
+pub struct StepResult {
+    /// The loss.
+    pub loss: f32,
+    /// How many images were classified correctly.
+    pub hits: Hits,
+    /// The logits, `[N, classes]`.
+    pub logits: Tensor,
+}
+
+/// Why a step was not taken. The parameters are as they were; running statistics are not.
+#[derive(Debug)]
+pub enum StepError {
+    /// The loss is not finite.
+    Loss(f32),
+    /// A gradient is not finite.
+    Gradient(BadGradient),
+    /// The network refused the images or labels.
+    Refused(Error),
+}
+
+/// Trains a network with one batch: forward pass, loss, gradients, optimizer, clipping.
+///
+/// # Errors
+/// [`StepError`] tells what kept it from changing the parameters.
+/// # Source
+/// training.md 4.6.
+pub fn train_step(
+    network: &mut Network,
+    optimizer: &mut Optimizer,
+    examples: Examples<'_>,
+    settings: &StepSettings,
+) -> Result<StepResult, StepError> {
+    let refused = |error: fewbit_nn::Error| StepError::Refused(error.into());
+    let Examples { images, labels } = examples;
+    let logits =
+        network.forward(&images, Pass::Training { step: settings.step }).map_err(refused)?;
+    drop(images);
+    let loss = match settings.loss {
+        Loss::SquareHinge => ops::square_hinge_loss(&logits, labels),
+        Loss::CrossEntropy => ops::cross_entropy_loss(&logits, labels),
+    };
+    let loss = loss.map_err(refused)?;
+    let value = loss.item();
+    if !value.is_finite() {
+        return Err(StepError::Loss(value));
+    }
+    let logits = logits.detach();
+    let classes = logits.shape()[1];
+    let hits = logits.read(|logits| Hits::count(logits, labels, classes));
+    let mut gradients = loss.backward();
+    optimizer
+        .step(network, &mut gradients, settings.learning_rate, settings.check)
+        .map_err(StepError::Gradient)?;
+    Ok(StepResult { loss: value, hits, logits })
+}

@@ -1,0 +1,148 @@
+//! Trainings learn, stop when they should, and say what is wrong.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use fewbit_nn::{Device, Network, NetworkConfig};
+use fewbit_train::{
+    Ended, EpochEnd, EpochRecord, ErrorKind, Loss, Observer, Optim, Scheduler, Silent, TrainBatch,
+    Trainer, evaluate,
+};
+
+use crate::{TestClock, glyphs, plan};
+
+#[derive(Default)]
+struct Watch {
+    batches: Vec<TrainBatch>,
+    records: Vec<EpochRecord>,
+    best: Vec<bool>,
+}
+
+impl Observer for Watch {
+    fn on_batch(&mut self, batch: &TrainBatch) -> ControlFlow<()> {
+        self.batches.push(*batch);
+        ControlFlow::Continue(())
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochEnd<'_>) {
+        self.records.push(*epoch.record);
+        self.best.push(epoch.is_best);
+    }
+}
+
+#[test]
+fn networks_learn_with_every_optimizer_loss_and_schedule() {
+    let [train, test] = glyphs(2000, 500);
+    let cases = [
+        ("TFC_2W2A", Optim::Adam, Loss::SquareHinge, Scheduler::Fixed, 0.02),
+        ("TFC_1W2A", Optim::Adam, Loss::CrossEntropy, Scheduler::OneCycle, 0.02),
+        ("TFC_2W2A", Optim::Sgd, Loss::SquareHinge, Scheduler::Cosine, 0.1),
+        ("TFC_1W1A", Optim::Sgd, Loss::CrossEntropy, Scheduler::Step, 0.1),
+    ];
+    for (network, optim, loss, scheduler, lr) in cases {
+        let mut config = plan(network, Path::new("."));
+        let recipe = &mut config.recipe;
+        (recipe.optim, recipe.loss, recipe.scheduler, recipe.lr) = (optim, loss, scheduler, lr);
+        recipe.epochs = 6;
+        let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+        let before = evaluate(trainer.network_mut(), &test, 100, loss).unwrap();
+        let mut watch = Watch::default();
+        trainer.run(None, &mut watch, &TestClock::default()).unwrap();
+        let (first, last) = (watch.records[0], watch.records[5]);
+        let story = format!("{network} {optim} {loss} {scheduler}: {before:?} {first:?} {last:?}");
+        assert!(last.train_loss < first.train_loss, "{story}");
+        // Ten classes: 10 % is chance.
+        assert!(before.top1_percent < 30.0 && last.best_test_top1_percent > 50.0, "{story}");
+        assert_eq!(watch.batches.len(), 6 * 40);
+        assert!(watch.best[0]);
+    }
+}
+
+#[test]
+fn seeds_decide_everything() {
+    let [train, test] = glyphs(200, 50);
+    let run = |seed| {
+        let mut config = plan("TFC_2W2A", Path::new("."));
+        config.recipe.random_seed = seed;
+        let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+        let mut watch = Watch::default();
+        trainer.run(None, &mut watch, &TestClock::default()).unwrap();
+        watch.batches.iter().map(|batch| batch.loss.last.to_bits()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(1), run(1));
+    let (one, two) = (run(1), run(2));
+    assert!(one.iter().zip(&two).all(|(a, b)| a != b), "another seed is another training");
+}
+
+#[test]
+fn training_stops_when_nothing_improves() {
+    let [train, test] = glyphs(100, 200);
+    let mut config = plan("TFC_1W1A", Path::new("."));
+    let recipe = &mut config.recipe;
+    (recipe.epochs, recipe.early_stopping, recipe.patience) = (500, true, 4);
+    let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+    let mut watch = Watch::default();
+    let ended = trainer.run(None, &mut watch, &TestClock::default()).unwrap();
+    assert_eq!(ended, Ended::StoppedEarly);
+    let mut best = f64::NEG_INFINITY;
+    let mut risen = 0;
+    for record in &watch.records {
+        if record.test_top1_percent > best {
+            (best, risen) = (record.test_top1_percent, record.epoch);
+        }
+    }
+    assert_eq!(watch.records.len() as u64, risen + 4);
+    assert_eq!(trainer.progress().best.unwrap().test_top1_percent, best);
+    assert_eq!(trainer.progress().epochs_without_improvement, 4);
+    // Stopped is stopped.
+    let again = trainer.run(None, &mut watch, &TestClock::default()).unwrap();
+    assert_eq!((again, watch.records.len() as u64), (Ended::StoppedEarly, risen + 4));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_with_its_place() {
+    let [train, test] = glyphs(200, 50);
+    let mut config = plan("TFC_2W2A", Path::new("."));
+    config.recipe.lr = 1e38;
+    let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+    let error = trainer.run(None, &mut Silent, &TestClock::default()).unwrap_err();
+    let ErrorKind::NotFinite { epoch, step, learning_rate, .. } = error.kind() else {
+        unreachable!("{error}")
+    };
+    assert!((1..=3).contains(epoch) && (1..=4).contains(step) && *learning_rate == 1e38, "{error}");
+    assert!(error.to_string().contains(&format!("epoch {epoch}, step {step}")), "{error}");
+    assert!(error.hint().unwrap().contains("learning rate"));
+    config.run.detect_nan = true;
+    let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+    assert!(trainer.run(None, &mut Silent, &TestClock::default()).is_err());
+}
+
+#[test]
+fn evaluation_does_not_depend_on_the_batch_size() {
+    let [_, test] = glyphs(1, 203);
+    for loss in Loss::ALL {
+        let mut network =
+            Network::new(&NetworkConfig::named("TFC_2W2A").unwrap(), 3, &Device::cpu()).unwrap();
+        let whole = evaluate(&mut network, &test, 1000, loss).unwrap();
+        assert_eq!(whole.images, 203);
+        assert!(whole.loss.is_finite() && whole.top5_percent >= whole.top1_percent);
+        for batch_size in [1, 7, 100, 203] {
+            assert_eq!(
+                evaluate(&mut network, &test, batch_size, loss).unwrap(),
+                whole,
+                "{batch_size}"
+            );
+        }
+    }
+}
+
+#[test]
+fn batches_of_one_image_are_refused_at_the_start() {
+    for (images, batch_size) in [(101, 50), (100, 1), (1, 50)] {
+        let [train, test] = glyphs(images, 50);
+        let mut config = plan("TFC_1W1A", Path::new("."));
+        config.recipe.batch_size = batch_size;
+        let error = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap_err();
+        assert!(error.to_string().starts_with("batch_size"), "{error}");
+    }
+}
