@@ -1,0 +1,17 @@
+//! Fake quantization: quantize, then dequantize, in one pass; and the gradients.
+//!
+//! `u = x / s` is a true division, `y = v * s`; with `s = 1` both are left out, which changes no bit.
+
+mod bipolar;
+mod integer;
+mod minifloat;
+mod runs;
+mod ternary;
+
+pub use bipolar::{bipolar, bipolar_grad};
+pub use integer::{ClampGradient, IntegerQuantizer, integer, integer_grad, integer_grad_scale};
+pub use minifloat::{
+    MinifloatGradient, minifloat, minifloat_grad, minifloat_grad_scale, minifloat_with,
+};
+pub use runs::Scale;
+pub use ternary::ternary;

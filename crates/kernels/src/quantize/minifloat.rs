@@ -1,0 +1,352 @@
+//! Minifloat quantization.
+
+use fewbit_formats::{FloatFormat, Overflow, RoundingMode};
+
+use super::runs::{self, Scale};
+use crate::isa::{Level, multiversion};
+
+/// What stands for the derivative of rounding to a minifloat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinifloatGradient {
+    /// Brevitas': `y / x` in the normal range, 1 in the subnormal range, 0 where clipped. (Rounding is straight-through, but the
+    /// grid's step is differentiated.)
+    Brevitas,
+    /// 1, and 0 where clipped.
+    StraightThrough,
+}
+
+/// Rounds to a minifloat: `y = Q(x / s) * s`, ties to even, saturating. NaN and infinities give NaN.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn minifloat(x: &[f32], y: &mut [f32], format: &FloatFormat, scale: Scale<'_>) {
+    minifloat_at(Level::current(), x, y, format, scale);
+}
+
+fn minifloat_at(level: Level, x: &[f32], y: &mut [f32], format: &FloatFormat, scale: Scale<'_>) {
+    assert_eq!(x.len(), y.len(), "input and output of a quantizer");
+    let grid = Grid::new(format);
+    runs::for_each(y, scale, |start, s, y| match (&grid.step, s) {
+        (Step::Fast(step), 1.0) => forward(level, &x[start..], y, step, &grid.clip),
+        (Step::Fast(step), s) => forward_scaled(level, &x[start..], y, step, &grid.clip, s),
+        (Step::Slow(step), s) => {
+            for (y, &x) in y.iter_mut().zip(&x[start..]) {
+                *y = grid.clip.apply(step.round(x / s)) * s;
+            }
+        }
+    });
+}
+
+/// Like [`minifloat`] with another rounding or another overflow.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn minifloat_with(
+    x: &[f32],
+    y: &mut [f32],
+    format: &FloatFormat,
+    scale: Scale<'_>,
+    rounding_mode: RoundingMode,
+    overflow: Overflow,
+) {
+    assert_eq!(x.len(), y.len(), "input and output of a quantizer");
+    runs::for_each(y, scale, |start, s, y| {
+        for (y, &x) in y.iter_mut().zip(&x[start..]) {
+            *y = format.quantize_with(x / s, rounding_mode, overflow) * s;
+        }
+    });
+}
+
+/// Gradient of [`minifloat`] to its input.
+///
+/// `dx = dy * Q'(x / s)`: 0 where the rounded value is beyond the maximum, before clipping; else as [`MinifloatGradient`] says.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn minifloat_grad(
+    x: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    format: &FloatFormat,
+    scale: Scale<'_>,
+    gradient: MinifloatGradient,
+) {
+    minifloat_grad_at(Level::current(), x, dy, dx, format, scale, gradient);
+}
+
+fn minifloat_grad_at(
+    level: Level,
+    x: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    format: &FloatFormat,
+    scale: Scale<'_>,
+    gradient: MinifloatGradient,
+) {
+    assert_eq!((x.len(), dy.len()), (dx.len(), dx.len()), "input and gradients of a quantizer");
+    let grid = Grid::new(format);
+    runs::for_each(dx, scale, |start, s, dx| {
+        let (x, dy) = (&x[start..], &dy[start..]);
+        match &grid.step {
+            Step::Fast(step) => backward_fast(level, x, dy, dx, step, &grid.clip, s, gradient),
+            Step::Slow(step) => backward(x, dy, dx, step, &grid.clip, s, gradient),
+        }
+    });
+}
+
+/// Gradients of [`minifloat`] to its input (as [`minifloat_grad`]) and to its scale, in one pass; returns the latter, one value for each scale.
+///
+/// `ds = sum dy * (Q(u) - u * Q'(u))` with `u = x / s`. Summed in `f64` over fixed blocks.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn minifloat_grad_scale(
+    x: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    format: &FloatFormat,
+    scale: Scale<'_>,
+    gradient: MinifloatGradient,
+) -> Vec<f32> {
+    minifloat_grad_scale_at(Level::current(), x, dy, dx, format, scale, gradient)
+}
+
+fn minifloat_grad_scale_at(
+    level: Level,
+    x: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    format: &FloatFormat,
+    scale: Scale<'_>,
+    gradient: MinifloatGradient,
+) -> Vec<f32> {
+    assert_eq!((x.len(), dy.len()), (dx.len(), dx.len()), "input and gradients of a quantizer");
+    let grid = Grid::new(format);
+    runs::sum(dx, scale, |start, s, dx| {
+        let (x, dy) = (&x[start..], &dy[start..]);
+        match &grid.step {
+            Step::Fast(step) => {
+                backward_scale_fast(level, x, dy, dx, step, &grid.clip, s, gradient)
+            }
+            Step::Slow(step) => backward_scale(x, dy, dx, step, &grid.clip, s, gradient),
+        }
+    })
+}
+
+/// A format as the kernels need it.
+struct Grid {
+    step: Step,
+    clip: Bounds,
+}
+
+enum Step {
+    Fast(Fast),
+    Slow(Slow),
+}
+
+/// Where values are clipped.
+struct Bounds {
+    min: f32,
+    max: f32,
+    /// Below this magnitude values are subnormal.
+    smallest_normal: f32,
+}
+
+impl Bounds {
+    /// NaN stays NaN.
+    #[inline(always)]
+    fn apply(&self, v: f32) -> f32 {
+        let v = if v > self.max { self.max } else { v };
+        if v < self.min { self.min } else { v }
+    }
+
+    #[inline(always)]
+    fn clips(&self, rounded: f32) -> bool {
+        rounded > self.max || rounded < self.min
+    }
+}
+
+impl Grid {
+    fn new(format: &FloatFormat) -> Self {
+        let (mantissa, bias) = (format.mantissa_bit_width() as i32, format.exponent_bias());
+        let smallest = 1 - bias;
+        // One above the largest exponent: what is larger still is far beyond the maximum, whatever its step.
+        let largest = (1_i32 << format.exponent_bit_width()) - bias;
+        let max = format.max_value();
+        let clip = Bounds {
+            min: if format.signed() { -max } else { 0.0 },
+            max,
+            smallest_normal: format.smallest_normal(),
+        };
+        let fits = mantissa <= 21
+            && smallest >= -126
+            && smallest - mantissa + 23 >= -126
+            && largest - mantissa + 23 <= 127;
+        let step = if fits {
+            Step::Fast(Fast {
+                smallest: ((smallest + 127) << 23),
+                largest: ((largest + 127) << 23),
+                offset: (23 - mantissa) << 23,
+            })
+        } else {
+            Step::Slow(Slow { smallest, mantissa })
+        };
+        Self { step, clip }
+    }
+}
+
+/// Rounds to the grid without clipping: the sign is kept, NaN and infinities give NaN.
+trait Round {
+    fn round(&self, u: f32) -> f32;
+}
+
+/// Rounding by adding and subtracting `2^(E + 23 - m)`: the sum keeps `m` bits below the leading one of `u`.
+struct Fast {
+    smallest: i32,
+    largest: i32,
+    offset: i32,
+}
+
+impl Round for Fast {
+    #[inline(always)]
+    fn round(&self, u: f32) -> f32 {
+        let bits = u.to_bits() as i32;
+        let magnitude = f32::from_bits((bits & 0x7fff_ffff) as u32);
+        let exponent = (bits & 0x7f80_0000).max(self.smallest).min(self.largest);
+        let shift = f32::from_bits((exponent + self.offset) as u32);
+        // The difference is 0, and NaN for NaN and infinities.
+        let rounded = ((magnitude + shift) - shift) + (magnitude - magnitude);
+        f32::from_bits(rounded.to_bits() | (bits as u32 & 0x8000_0000))
+    }
+}
+
+/// Rounding in `f64`, where every step of every format is exact.
+struct Slow {
+    smallest: i32,
+    mantissa: i32,
+}
+
+impl Round for Slow {
+    #[inline(always)]
+    fn round(&self, u: f32) -> f32 {
+        if !u.is_finite() {
+            return f32::NAN;
+        }
+        let wide = f64::from(u);
+        let exponent = ((wide.to_bits() >> 52) as i32 & 0x7ff) - 1023;
+        let step =
+            f64::from_bits(((exponent.max(self.smallest) - self.mantissa + 1023) as u64) << 52);
+        ((wide / step).round_ties_even() * step) as f32
+    }
+}
+
+multiversion! {
+    fn forward(level, x: &[f32], y: &mut [f32], step: &Fast, clip: &Bounds) {
+        let x = &x[..y.len()];
+        for i in 0..y.len() {
+            y[i] = clip.apply(step.round(x[i]));
+        }
+    }
+}
+
+multiversion! {
+    fn forward_scaled(level, x: &[f32], y: &mut [f32], step: &Fast, clip: &Bounds, s: f32) {
+        let x = &x[..y.len()];
+        for i in 0..y.len() {
+            y[i] = clip.apply(step.round(x[i] / s)) * s;
+        }
+    }
+}
+
+multiversion! {
+    fn backward_fast(level, x: &[f32], dy: &[f32], dx: &mut [f32], step: &Fast, clip: &Bounds, s: f32, gradient: MinifloatGradient) {
+        if s == 1.0 {
+            backward(x, dy, dx, step, clip, 1.0, gradient);
+        } else {
+            backward(x, dy, dx, step, clip, s, gradient);
+        }
+    }
+}
+
+multiversion! {
+    fn backward_scale_fast(
+        level,
+        x: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        step: &Fast,
+        clip: &Bounds,
+        s: f32,
+        gradient: MinifloatGradient,
+    ) -> f64 {
+        backward_scale(x, dy, dx, step, clip, s, gradient)
+    }
+}
+
+#[inline(always)]
+fn backward<R: Round>(
+    x: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    step: &R,
+    clip: &Bounds,
+    s: f32,
+    gradient: MinifloatGradient,
+) {
+    let (x, dy) = (&x[..dx.len()], &dy[..dx.len()]);
+    match gradient {
+        MinifloatGradient::Brevitas => {
+            for i in 0..dx.len() {
+                let u = x[i] / s;
+                let rounded = step.round(u);
+                let slope =
+                    if u.abs() < clip.smallest_normal { 1.0 } else { clip.apply(rounded) / u };
+                dx[i] = if clip.clips(rounded) { 0.0 } else { dy[i] * slope };
+            }
+        }
+        MinifloatGradient::StraightThrough => {
+            for i in 0..dx.len() {
+                dx[i] = if clip.clips(step.round(x[i] / s)) { 0.0 } else { dy[i] };
+            }
+        }
+    }
+}
+
+/// The sum is kept in eight lanes that are added in order at the end.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn backward_scale<R: Round>(
+    x: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    step: &R,
+    clip: &Bounds,
+    s: f32,
+    gradient: MinifloatGradient,
+) -> f64 {
+    let (x, dy) = (&x[..dx.len()], &dy[..dx.len()]);
+    let brevitas = gradient == MinifloatGradient::Brevitas;
+    let mut lanes = [0.0_f64; 8];
+    let mut start = 0;
+    while start < dx.len() {
+        for (j, i) in (start..dx.len().min(start + 8)).enumerate() {
+            let u = x[i] / s;
+            let rounded = step.round(u);
+            let (clips, value) = (clip.clips(rounded), clip.apply(rounded));
+            let normal = brevitas && u.abs() >= clip.smallest_normal;
+            let slope = if normal { value / u } else { 1.0 };
+            dx[i] = if clips { 0.0 } else { dy[i] * slope };
+            // u * (value / u) is value: nothing is left in the normal range.
+            let to_scale = if clips {
+                value
+            } else if normal {
+                0.0
+            } else {
+                value - u
+            };
+            lanes[j] += f64::from(dy[i]) * f64::from(to_scale);
+        }
+        start += 8;
+    }
+    lanes.iter().fold(0.0, |total, lane| total + lane)
+}
