@@ -111,7 +111,7 @@ mod tests {
     fn evaluation_of_the_specification() {
         let mut y = [0.0; 4];
         evaluation(&[1.0, 2.0, 3.0, 6.0], &mut y, 0.3, 1.3666667, 1.0, 0.0, 1e-4);
-        assert_eq!(y, [0.5987573, 1.4541249, 2.3094926, 4.8755951]);
+        assert_eq!(y, [0.5987573, 1.4541249, 2.3094926, 4.875_595]);
     }
 
     #[test]

@@ -214,8 +214,8 @@ impl Round for Fast {
         let magnitude = f32::from_bits((bits & 0x7fff_ffff) as u32);
         let exponent = (bits & 0x7f80_0000).max(self.smallest).min(self.largest);
         let shift = f32::from_bits((exponent + self.offset) as u32);
-        // The difference is 0, and NaN for NaN and infinities.
-        let rounded = ((magnitude + shift) - shift) + (magnitude - magnitude);
+        // The last product is 0, and NaN for NaN and infinities.
+        let rounded = ((magnitude + shift) - shift) + magnitude * 0.0;
         f32::from_bits(rounded.to_bits() | (bits as u32 & 0x8000_0000))
     }
 }
