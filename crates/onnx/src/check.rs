@@ -49,7 +49,26 @@ pub fn validate(model: &ModelProto) -> Result<Vec<usize>, Error> {
             if only_trained { "only graphs for training" } else { "the model has no graph" };
         Error::new(ErrorKind::Graph, found).expected("a graph")
     })?;
-    Ok(graph::check(graph, None, graph::Inside::Model)?.order)
+    let order = graph::check(graph, None, graph::Inside::Model)?.order;
+    imported(model, graph)?;
+    Ok(order)
+}
+
+/// That the standard operators have a version. Others need not: the first quantizer files lack theirs.
+fn imported(model: &ModelProto, graph: &GraphProto) -> Result<(), Error> {
+    let is_standard = |domain: &str| standard_is_empty(domain).is_empty();
+    // The first two versions of the format had one operator set and did not name it.
+    if model.ir_version() < 3 || model.opset_import.iter().any(|set| is_standard(set.domain())) {
+        return Ok(());
+    }
+    match graph.node.iter().find(|node| is_standard(node.domain())) {
+        None => Ok(()),
+        Some(node) => {
+            Err(Error::new(ErrorKind::Graph, "the standard operator set is not imported")
+                .expected("its version")
+                .within(node.label()))
+        }
+    }
 }
 
 impl TrainingInfoProto {

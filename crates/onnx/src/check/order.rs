@@ -48,8 +48,10 @@ fn cycle(nodes: &[NodeProto], needs: &[Vec<usize>], open: &[usize]) -> Error {
         path.push(node);
         next = needs[node].iter().copied().find(blocked);
     }
-    // From the inputs to the outputs, as people read.
+    // From inputs to outputs, as people read, and from the first of the file.
     path.reverse();
+    let first = path.iter().enumerate().min_by_key(|(_, node)| **node).map_or(0, |(at, _)| at);
+    path.rotate_left(first);
     let names = path.iter().map(|&node| {
         let node = &nodes[node];
         let first_output = node.output.first().map(String::as_str).unwrap_or_default();
