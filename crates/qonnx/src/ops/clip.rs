@@ -1,0 +1,69 @@
+//! Clip.
+
+use super::unary::map;
+use super::{Context, Input, Inputs, Operator, only, only_first_batched};
+use crate::attributes::Attributes;
+use crate::error::Fault;
+use crate::tensor::Tensor;
+use crate::value::{Data, Element, Value};
+
+/// `min(max(x, min), max)`; NaN stays. Before version 11 the limits are attributes.
+#[derive(Debug)]
+struct Clip {
+    min: Option<f32>,
+    max: Option<f32>,
+}
+
+pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
+    if attributes.version() >= 11 {
+        return Ok(Box::new(Clip { min: None, max: None }));
+    }
+    attributes.ignore("consumed_inputs");
+    Ok(Box::new(Clip { min: attributes.float("min")?, max: attributes.float("max")? }))
+}
+
+impl Operator for Clip {
+    fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
+        inputs.at_most(3)?;
+        let x = inputs.take(0, "input")?;
+        let (min, max) = (inputs.optional(1), inputs.optional(2));
+        let dtype = x.dtype();
+        let (shape, data) = x.into_value().into_parts();
+        let data = match data {
+            Data::F32(x) => {
+                let min = limit::<f32>(min, "input 1 (min)")?.or(self.min);
+                let max = limit::<f32>(max, "input 2 (max)")?.or(self.max);
+                map(x, |x: f32| {
+                    let x = min.map_or(x, |min| if x < min { min } else { x });
+                    max.map_or(x, |max| if x > max { max } else { x })
+                })
+            }
+            Data::F64(x) => {
+                let min = limit::<f64>(min, "input 1 (min)")?.or(self.min.map(f64::from));
+                let max = limit::<f64>(max, "input 2 (max)")?.or(self.max.map(f64::from));
+                map(x, |x: f64| {
+                    let x = min.map_or(x, |min| if x < min { min } else { x });
+                    max.map_or(x, |max| if x > max { max } else { x })
+                })
+            }
+            Data::I64(x) => {
+                let (min, max) = (limit(min, "input 1 (min)")?, limit(max, "input 2 (max)")?);
+                map(x, |x: i64| x.max(min.unwrap_or(i64::MIN)).min(max.unwrap_or(i64::MAX)))
+            }
+            Data::I32(x) => {
+                let (min, max) = (limit(min, "input 1 (min)")?, limit(max, "input 2 (max)")?);
+                map(x, |x: i32| x.max(min.unwrap_or(i32::MIN)).min(max.unwrap_or(i32::MAX)))
+            }
+            _ => return Err(Fault::unsupported(format_args!("an input of type {dtype}"))),
+        };
+        Ok(vec![Tensor::new(Value::of(shape, data))])
+    }
+
+    fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
+        only_first_batched(inputs)
+    }
+}
+
+fn limit<T: Element>(tensor: Option<Tensor>, what: &str) -> Result<Option<T>, Fault> {
+    tensor.map(|tensor| only(&tensor, tensor.slice::<T>(what)?, what)).transpose()
+}

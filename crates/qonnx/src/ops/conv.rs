@@ -1,0 +1,210 @@
+//! Conv over one or two spatial axes.
+
+use fewbit_kernels::conv2d::Padding;
+use fewbit_kernels::{Conv2dShape, conv2d};
+use rayon::prelude::*;
+
+use super::product::{self, Factor, Operand, choose, finish, left, product_f64, result_shape, transposed};
+use super::window::WindowAttributes;
+use super::{Context, Input, Inputs, Operator, one, only_first_batched};
+use crate::attributes::Attributes;
+use crate::error::Fault;
+use crate::tensor::Tensor;
+use crate::{Mode, Options};
+
+/// Slides a kernel over each image; padding is zero. Groups of channels do not see each other.
+#[derive(Debug)]
+struct Conv {
+    windows: WindowAttributes,
+    groups: usize,
+    /// The kernels, if they are constant.
+    prepared: Option<Weight>,
+}
+
+/// Kernels, worked out once.
+#[derive(Debug)]
+enum Weight {
+    Canonical(Vec<Operand<'static>>),
+    /// `[K, O / groups]` of each group.
+    Reference(Vec<Vec<f64>>),
+}
+
+pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
+    let windows = WindowAttributes::new(attributes)?;
+    let groups = attributes.int("group")?.unwrap_or(1);
+    let groups = usize::try_from(groups)
+        .ok()
+        .filter(|&groups| groups > 0)
+        .ok_or_else(|| Fault::value("attribute \"group\"", groups, "1 or more"))?;
+    Ok(Box::new(Conv { windows, groups, prepared: None }))
+}
+
+impl Weight {
+    fn new(w: &Tensor, groups: usize, constant: bool, options: Options) -> Result<Self, Fault> {
+        let values = w.slice::<f32>("input 1 (W)")?;
+        Ok(match options.mode {
+            Mode::Canonical => {
+                let forms = product::right(values, w.shape(), w.grid(), constant);
+                Self::Canonical(forms.into_iter().map(Operand::into_owned).collect())
+            }
+            Mode::Reference => {
+                let k: usize = w.shape()[1..].iter().product();
+                let rows = w.shape()[0] / groups;
+                let size = (rows * k).max(1);
+                let of_group = |w: &[f32]| transposed(w, rows, k, f64::from);
+                Self::Reference(values.chunks(size).map(of_group).collect())
+            }
+        })
+    }
+}
+
+impl Conv {
+    /// The sizes, once everything is known to fit; the shape of the result.
+    fn sizes(&self, x: &[usize], w: &[usize]) -> Result<(Conv2dShape, Vec<usize>), Fault> {
+        let spatial = match x.len() {
+            3 | 4 => x.len() - 2,
+            5.. => return Err(Fault::unsupported(format_args!("a convolution over {} axes", x.len() - 2))),
+            _ => return Err(Fault::shape("input 0 (X)", x, "batch, channels, and one or two axes")),
+        };
+        let groups = self.groups;
+        let fits = w.len() == x.len()
+            && w[1].checked_mul(groups) == Some(x[1])
+            && w[0].is_multiple_of(groups)
+            && w[2..].iter().all(|&extent| extent > 0);
+        if !fits {
+            let expected =
+                format!("{} axes for {} channels of the input in {groups} groups", x.len(), x[1]);
+            return Err(Fault::shape("input 1 (W)", w, expected));
+        }
+        if self.windows.kernel.is_some() && self.windows.kernel_shape(spatial)? != w[2..] {
+            let found = format_args!("{:?}", self.windows.kernel).to_string();
+            return Err(Fault::value("attribute \"kernel_shape\"", found, format_args!("{:?}", &w[2..])));
+        }
+        let axes = self.windows.axes(&x[2..], &w[2..])?;
+        let shape = [x[0], w[0]].into_iter().chain(axes.iter().map(|axis| axis.out)).collect();
+        let last = axes[spatial - 1];
+        // One axis is an image of one row.
+        let first = (spatial == 2).then(|| axes[0]);
+        let sizes = Conv2dShape {
+            n: x[0],
+            c: x[1],
+            h: first.map_or(1, |axis| axis.len),
+            w: last.len,
+            o: w[0],
+            kh: first.map_or(1, |axis| axis.kernel),
+            kw: last.kernel,
+            stride: (first.map_or(1, |axis| axis.stride), last.stride),
+            pad: Padding {
+                top: first.map_or(0, |axis| axis.before),
+                left: last.before,
+                bottom: first.map_or(0, |axis| axis.after),
+                right: last.after,
+            },
+            dilation: (first.map_or(1, |axis| axis.dilation), last.dilation),
+            groups,
+        };
+        Ok((sizes, shape))
+    }
+}
+
+impl Operator for Conv {
+    fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
+        inputs.at_most(3)?;
+        let (x, w) = (inputs.take(0, "X")?, inputs.take(1, "W")?);
+        let bias = inputs.optional(2);
+        let (sizes, shape) = self.sizes(x.shape(), w.shape())?;
+        let shape = result_shape(shape, context)?;
+        let bias = match &bias {
+            Some(bias) if bias.shape() == [sizes.o] => Some(bias.slice::<f32>("input 2 (B)")?),
+            Some(bias) => return Err(Fault::shape("input 2 (B)", bias.shape(), format!("[{}]", sizes.o))),
+            None => None,
+        };
+        let made;
+        let weight = match &self.prepared {
+            Some(weight) => weight,
+            None => {
+                made = Weight::new(&w, self.groups, inputs.is_constant(1), context.options)?;
+                &made
+            }
+        };
+        let values = x.slice::<f32>("input 0 (X)")?;
+        let mut y = vec![0.0; shape.iter().product()];
+        let inner = shape[2..].iter().product();
+        // Without an input there is nothing to add up.
+        let nothing = y.is_empty() || values.is_empty() || w.len() == 0;
+        let factor = match weight {
+            _ if nothing => Factor::One(1.0),
+            Weight::Canonical(forms) => {
+                let x = left(values, x.shape(), x.grid());
+                let (w, accumulation, factor) = choose(&x, forms);
+                conv2d(&x.values, &w.values, &mut y, &sizes, accumulation);
+                factor
+            }
+            Weight::Reference(groups) => {
+                conv2d_f64(values, groups, &mut y, &sizes, inner);
+                Factor::One(1.0)
+            }
+        };
+        finish(&mut y, inner, &factor, bias);
+        Ok(one(shape, y))
+    }
+
+    fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
+        only_first_batched(inputs)
+    }
+
+    fn specialize(&self, constants: &[Option<&Tensor>], options: Options) -> Option<Box<dyn Operator>> {
+        let w = (*constants.get(1)?)?;
+        let whole = matches!(w.shape().len(), 3 | 4) && w.shape()[0].is_multiple_of(self.groups);
+        let weight = whole.then(|| Weight::new(w, self.groups, true, options).ok()).flatten()?;
+        let (windows, groups) = (self.windows.clone(), self.groups);
+        Some(Box::new(Conv { windows, groups, prepared: Some(weight) }))
+    }
+}
+
+/// The convolution with sums in f64, in the order of the weights in memory, each rounded once.
+fn conv2d_f64(x: &[f32], w: &[Vec<f64>], y: &mut [f32], shape: &Conv2dShape, outputs: usize) {
+    let channels = shape.c / shape.groups;
+    let (k, rows) = (channels * shape.kh * shape.kw, shape.o / shape.groups);
+    let plane = shape.h * shape.w;
+    y.par_chunks_mut(rows * outputs).enumerate().for_each(|(i, y)| {
+        let group = i % shape.groups;
+        let x = &x[i * channels * plane..][..channels * plane];
+        let mut product = vec![0.0; outputs.min(PATCHES) * rows];
+        let mut patches = Vec::with_capacity(outputs.min(PATCHES) * k);
+        let mut first = 0;
+        while first < outputs {
+            let count = PATCHES.min(outputs - first);
+            patches.clear();
+            (first..first + count).for_each(|output| patch(x, shape, channels, output, &mut patches));
+            let product = &mut product[..count * rows];
+            product_f64(&patches, &w[group], product, k, rows);
+            for (j, product) in product.chunks_exact(rows).enumerate() {
+                product.iter().enumerate().for_each(|(o, &v)| y[o * outputs + first + j] = v);
+            }
+            first += count;
+        }
+    });
+}
+
+/// Outputs whose inputs are gathered at once.
+const PATCHES: usize = 128;
+
+/// What one output sees of the channels of its group, in the order of a kernel's weights; zero outside.
+fn patch(x: &[f32], shape: &Conv2dShape, channels: usize, output: usize, patch: &mut Vec<f32>) {
+    let (_, columns) = shape.output_size().unwrap_or((1, 1));
+    let (oy, ox) = (output / columns, output % columns);
+    let inside = |at: usize, tap: usize, stride: usize, dilation: usize, pad: usize, len: usize| {
+        (at * stride + tap * dilation).checked_sub(pad).filter(|&place| place < len)
+    };
+    for c in 0..channels {
+        for ky in 0..shape.kh {
+            let iy = inside(oy, ky, shape.stride.0, shape.dilation.0, shape.pad.top, shape.h);
+            for kx in 0..shape.kw {
+                let ix = inside(ox, kx, shape.stride.1, shape.dilation.1, shape.pad.left, shape.w);
+                let place = iy.zip(ix).map(|(iy, ix)| (c * shape.h + iy) * shape.w + ix);
+                patch.push(place.map_or(0.0, |place| x[place]));
+            }
+        }
+    }
+}

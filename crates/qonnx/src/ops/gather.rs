@@ -1,0 +1,54 @@
+//! Gather.
+
+use super::{Context, Input, Inputs, Operator, Role, axes, one};
+use crate::attributes::Attributes;
+use crate::error::Fault;
+use crate::tensor::Tensor;
+
+/// Picks slices along an axis; negative indices count from the end.
+#[derive(Debug)]
+struct Gather {
+    axis: i64,
+}
+
+pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
+    Ok(Box::new(Gather { axis: attributes.int("axis")?.unwrap_or(0) }))
+}
+
+impl Operator for Gather {
+    fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
+        inputs.at_most(2)?;
+        let (data, indices) = (inputs.take(0, "data")?, inputs.take(1, "indices")?);
+        let axis = axes::axis(self.axis, data.shape().len(), "attribute \"axis\"")?;
+        let along = axes::Along::new(data.shape(), axis);
+        let picked = indices
+            .to_i64("input 1 (indices)")?
+            .into_iter()
+            .map(|index| {
+                let found = if index < 0 { index.saturating_add(along.len as i64) } else { index };
+                usize::try_from(found).ok().filter(|&found| found < along.len).ok_or_else(|| {
+                    let expected = format!("an index into {} elements", along.len);
+                    Fault::value("an index", index, expected)
+                })
+            })
+            .collect::<Result<Vec<usize>, Fault>>()?;
+        let runs = (0..along.outer).flat_map(|outer| {
+            picked.iter().map(move |&i| ((outer * along.len + i) * along.inner, along.inner))
+        });
+        let mut shape = data.shape()[..axis].to_vec();
+        shape.extend_from_slice(indices.shape());
+        shape.extend_from_slice(&data.shape()[axis + 1..]);
+        Ok(one(shape, data.value().data().runs(runs)))
+    }
+
+    fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
+        let [data, indices] = inputs else { return false };
+        data.batched()
+            && indices.role == Role::Fixed
+            && axes::axis(self.axis, data.shape.len(), "axis").is_ok_and(|axis| axis != 0)
+    }
+
+    fn computes_sizes(&self) -> bool {
+        true
+    }
+}

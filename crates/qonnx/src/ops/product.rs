@@ -1,0 +1,271 @@
+//! Sums of products: operands in the form that the arithmetic contract wants, linear layers, and what follows a sum.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use fewbit_kernels::epilogue;
+use fewbit_kernels::quantize::Scale as KernelScale;
+use fewbit_kernels::{self as kernels, Accumulation, MatmulShape};
+use rayon::prelude::*;
+
+use super::Context;
+use crate::error::Fault;
+use crate::tensor::{Grid, Scale, Tensor, examine};
+use crate::{Mode, Options};
+
+/// One factor for a whole result, or one for each of its channels.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Factor {
+    One(f32),
+    Many(Arc<Vec<f32>>),
+}
+
+impl Factor {
+    /// The product of a factor and another one for everything, rounded once.
+    fn times(&self, other: f32) -> Self {
+        match self {
+            Self::One(factor) => Self::One(factor * other),
+            Self::Many(factors) => Self::Many(Arc::new(factors.iter().map(|f| f * other).collect())),
+        }
+    }
+}
+
+/// An operand with its scale taken out.
+#[derive(Debug)]
+pub(super) struct Operand<'a> {
+    pub(super) values: Cow<'a, [f32]>,
+    scale: Factor,
+    grid: kernels::Grid,
+}
+
+/// The left operand, which has one scale.
+pub(super) fn left<'a>(values: &'a [f32], shape: &[usize], grid: Option<&Grid>) -> Operand<'a> {
+    let grid = grid.filter(|grid| matches!(grid.scale, Scale::PerTensor(_)));
+    grid.map_or_else(|| untouched(values, kernels::Grid::Any), |grid| codes(grid, values, shape))
+}
+
+/// The right operand, which has a scale for each index along its first axis; every form in which it may be taken, the best one first.
+///
+/// Constants without a quantizer in the file are looked at: they may lie on a grid all the same.
+pub(super) fn right<'a>(
+    values: &'a [f32],
+    shape: &[usize],
+    grid: Option<&Grid>,
+    constant: bool,
+) -> Vec<Operand<'a>> {
+    let along_rows = |grid: &&Grid| match grid.scale {
+        Scale::PerTensor(_) => true,
+        Scale::PerChannel { axis, .. } => axis == 0,
+    };
+    if let Some(grid) = grid.filter(along_rows) {
+        return vec![codes(grid, values, shape)];
+    }
+    let mut forms = Vec::new();
+    let mut as_it_is = kernels::Grid::Any;
+    if let Some(found) = constant.then(|| examine(values)).flatten() {
+        if let Some((unit, max_abs)) = found.integer {
+            let grid = Grid::integer(Scale::PerTensor(unit), f64::from(max_abs));
+            forms.extend(grid.map(|grid| codes(&grid, values, shape)));
+        }
+        as_it_is = kernels::Grid::Significant { bits: found.significant_bits };
+    }
+    forms.push(untouched(values, as_it_is));
+    forms
+}
+
+fn codes<'a>(grid: &Grid, values: &'a [f32], shape: &[usize]) -> Operand<'a> {
+    let codes = grid.codes(values, shape);
+    let scale = match codes.scale {
+        Scale::PerTensor(scale) => Factor::One(scale),
+        Scale::PerChannel { scales, .. } => Factor::Many(scales),
+    };
+    Operand { values: codes.values, scale, grid: codes.grid }
+}
+
+fn untouched(values: &[f32], grid: kernels::Grid) -> Operand<'_> {
+    Operand { values: Cow::Borrowed(values), scale: Factor::One(1.0), grid }
+}
+
+impl Operand<'_> {
+    pub(super) fn into_owned(self) -> Operand<'static> {
+        Operand { values: Cow::Owned(self.values.into_owned()), scale: self.scale, grid: self.grid }
+    }
+}
+
+/// The form of the right operand for this left one, the sum that the contract lays down for both, and the factor of the sum.
+pub(super) fn choose<'a, 'b>(
+    x: &Operand<'_>,
+    forms: &'a [Operand<'b>],
+) -> (&'a Operand<'b>, Accumulation, Factor) {
+    let accumulation = |form: &Operand<'_>| kernels::accumulation(x.grid, form.grid);
+    let exact = forms.iter().find(|form| matches!(accumulation(form), Accumulation::Integer { .. }));
+    let form = exact.unwrap_or(&forms[forms.len() - 1]);
+    let Factor::One(scale) = x.scale else { unreachable!("the left operand has one scale") };
+    (form, accumulation(form), form.scale.times(scale))
+}
+
+/// Multiplies sums by their factor and adds the bias: one rounding each, a factor of one skipped. `y`: `[N, C, inner]`.
+pub(super) fn finish(y: &mut [f32], inner: usize, factor: &Factor, bias: Option<&[f32]>) {
+    if y.is_empty() {
+        return;
+    }
+    let scale = match factor {
+        &Factor::One(factor) => KernelScale::PerTensor(factor),
+        Factor::Many(scales) => KernelScale::PerChannel { scales, inner },
+    };
+    epilogue::scale_bias(y, inner, scale, bias);
+}
+
+/// The right side of a matrix product, worked out once: `[K, M]`.
+#[derive(Debug)]
+pub(super) struct Linear {
+    k: usize,
+    m: usize,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// `[M, K]` with the scale taken out.
+    Canonical(Vec<Operand<'static>>),
+    /// `[K, M]` as it is.
+    Reference(Vec<f64>),
+}
+
+/// How the right side of a matrix product is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// Rows over which is summed.
+    KByM,
+    /// Columns over which is summed.
+    MByK,
+}
+
+impl Linear {
+    /// Takes a matrix with what is known about its values.
+    pub(super) fn new(
+        values: &[f32],
+        [rows, columns]: [usize; 2],
+        stored: Stored,
+        grid: Option<&Grid>,
+        constant: bool,
+        options: Options,
+    ) -> Self {
+        let (k, m) = match stored {
+            Stored::KByM => (rows, columns),
+            Stored::MByK => (columns, rows),
+        };
+        let form = match (options.mode, stored) {
+            (Mode::Canonical, Stored::MByK) => {
+                let forms = right(values, &[m, k], grid, constant);
+                Form::Canonical(forms.into_iter().map(Operand::into_owned).collect())
+            }
+            (Mode::Canonical, Stored::KByM) => {
+                let grid = grid.cloned().and_then(|grid| grid.transposed(&[1, 0]));
+                let turned = transposed(values, k, m, |v| v);
+                let forms = right(&turned, &[m, k], grid.as_ref(), constant);
+                Form::Canonical(forms.into_iter().map(Operand::into_owned).collect())
+            }
+            (Mode::Reference, Stored::KByM) => Form::Reference(values.iter().map(|&v| v.into()).collect()),
+            (Mode::Reference, Stored::MByK) => Form::Reference(transposed(values, m, k, f64::from)),
+        };
+        Self { k, m, form }
+    }
+
+    /// Multiplies rows of `K` values, which form a tensor of the given shape, and adds a bias for each column.
+    pub(super) fn run(
+        &self,
+        x: &[f32],
+        shape: &[usize],
+        grid: Option<&Grid>,
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let n = if self.k == 0 { shape[..shape.len() - 1].iter().product() } else { x.len() / self.k };
+        let mut y = vec![0.0; n * self.m];
+        if y.is_empty() {
+            return y;
+        }
+        let factor = match &self.form {
+            Form::Canonical(forms) => {
+                let x = left(x, shape, grid);
+                let (w, accumulation, factor) = choose(&x, forms);
+                if self.k > 0 {
+                    let sizes = MatmulShape { n, m: self.m, k: self.k };
+                    kernels::matmul_nt(&x.values, &w.values, &mut y, sizes, accumulation);
+                }
+                factor
+            }
+            Form::Reference(w) => {
+                product_f64(x, w, &mut y, self.k, self.m);
+                Factor::One(1.0)
+            }
+        };
+        finish(&mut y, 1, &factor, bias);
+        y
+    }
+
+    pub(super) fn k(&self) -> usize {
+        self.k
+    }
+
+    pub(super) fn m(&self) -> usize {
+        self.m
+    }
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+pub(super) fn transposed<T>(values: &[f32], rows: usize, columns: usize, f: impl Fn(f32) -> T) -> Vec<T> {
+    let mut out = Vec::with_capacity(values.len());
+    for column in 0..columns {
+        out.extend((0..rows).map(|row| f(values[row * columns + column])));
+    }
+    out
+}
+
+/// `y = x w` with the sums in f64, `k` ascending, each rounded once. `x`: `[N, K]`, `w`: `[K, M]`.
+///
+/// Products of two f32 are exact in f64.
+pub(super) fn product_f64(x: &[f32], w: &[f64], y: &mut [f32], k: usize, m: usize) {
+    if m == 0 {
+        return;
+    }
+    let row = |(i, y): (usize, &mut [f32])| {
+        let x = &x[i * k..][..k];
+        for (tile, y) in y.chunks_mut(TILE).enumerate() {
+            let mut acc = [0.0f64; TILE];
+            let first = tile * TILE;
+            for (x, w) in x.iter().zip(w.chunks_exact(m)) {
+                let x = f64::from(*x);
+                let w = &w[first..first + y.len()];
+                if let Ok(w) = <&[f64; TILE]>::try_from(w) {
+                    acc.iter_mut().zip(w).for_each(|(acc, w)| *acc += x * w);
+                } else {
+                    acc.iter_mut().zip(w).for_each(|(acc, w)| *acc += x * w);
+                }
+            }
+            y.iter_mut().zip(acc).for_each(|(y, acc)| *y = acc as f32);
+        }
+    };
+    if y.len() / m > 1 && y.len().saturating_mul(k) >= 1 << 16 {
+        y.par_chunks_mut(m).enumerate().for_each(row);
+    } else {
+        y.chunks_mut(m).enumerate().for_each(row);
+    }
+}
+
+/// Columns whose sums are kept in registers.
+const TILE: usize = 16;
+
+/// The shape of a tensor that has to be a matrix.
+pub(super) fn matrix(tensor: &Tensor, what: &str) -> Result<[usize; 2], Fault> {
+    match *tensor.shape() {
+        [rows, columns] => Ok([rows, columns]),
+        _ => Err(Fault::shape(what, tensor.shape(), "two axes")),
+    }
+}
+
+/// Checks that a result is of a bearable size.
+pub(super) fn result_shape(shape: Vec<usize>, context: &Context) -> Result<Vec<usize>, Fault> {
+    context.check_size(&shape)?;
+    Ok(shape)
+}
