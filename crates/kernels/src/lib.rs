@@ -10,8 +10,12 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod accumulation;
+mod blocked;
 mod isa;
+mod pack;
 mod parallel;
+mod scratch;
+mod tile;
 
 pub mod batch_norm;
 pub mod conv2d;

@@ -1,0 +1,263 @@
+//! Micro-kernels: one tile of a product of two matrices whose elements are 32-bit words.
+//!
+//! A word holds one `f32`, two bfloat16, two 16-bit or four 8-bit integers; whatever it holds, a tile is the same loop:
+//!
+//! ```text
+//! for each segment, for each j < len:
+//!     for each row i, for each column v:  c[i][v] += dot(a[row i + segment.a + j a_step], b[segment.b + j b_step + v])
+//! ```
+//!
+//! Each output has one accumulator that runs through the loop in order: its bits depend on no blocking.
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use crate::isa::Level;
+
+/// Rows of a full tile.
+pub(crate) const ROWS: usize = 12;
+
+/// Columns of a full tile, and of every panel that `b` is packed into.
+pub(crate) const COLUMNS: usize = 32;
+
+/// What a word holds, and so what the dot product of two words is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Words {
+    /// One `f32`: `acc = fma(a, b, acc)`.
+    F32,
+    /// Two bfloat16: `acc = fma(a1, b1, acc)`, then `acc = fma(a0, b0, acc)`; subnormal numbers count as zero.
+    Bf16,
+    /// Two signed 16-bit integers above -32768, added to an `i32` that wraps.
+    I16,
+    /// Four unsigned (`a`) and signed (`b`) 8-bit integers, added to an `i32` that wraps.
+    I8,
+}
+
+impl Words {
+    /// Numbers in a word.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Self::F32 => 1,
+            Self::Bf16 | Self::I16 => 2,
+            Self::I8 => 4,
+        }
+    }
+
+    /// True if `level` has this dot product.
+    fn runs_on(self, level: Level) -> bool {
+        match self {
+            Self::F32 | Self::I16 => true,
+            Self::Bf16 | Self::I8 => matches!(level, Level::Avx512VnniBf16(_)),
+        }
+    }
+}
+
+/// A stretch of the inner dimension: where it begins in `a` (from a row's first word) and in `b` (from a panel's).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) a: usize,
+    pub(crate) b: usize,
+}
+
+/// The inner dimension of a tile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inner<'a> {
+    segments: &'a [Segment],
+    len: usize,
+    a_step: usize,
+    b_step: usize,
+    /// One more than the largest index into `a` from a row's first word.
+    a_extent: usize,
+    /// One more than the largest index into `b` from a panel's first word, without the columns.
+    b_extent: usize,
+}
+
+impl<'a> Inner<'a> {
+    /// `len` words in each segment, `a_step` and `b_step` apart.
+    pub(crate) fn new(segments: &'a [Segment], len: usize, a_step: usize, b_step: usize) -> Self {
+        let furthest =
+            |begin: fn(&Segment) -> usize, step: usize| match segments.iter().map(begin).max() {
+                Some(last) if len > 0 => last + (len - 1) * step + 1,
+                _ => 0,
+            };
+        Self {
+            segments,
+            len,
+            a_step,
+            b_step,
+            a_extent: furthest(|s| s.a, a_step),
+            b_extent: furthest(|s| s.b, b_step),
+        }
+    }
+}
+
+/// What the accumulators of a tile begin with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start<'a> {
+    /// Zero.
+    Zero,
+    /// One integer for each column.
+    Columns(&'a [i32; COLUMNS]),
+    /// What an earlier tile left in `c` with [`Finish::Sums`].
+    Sums,
+}
+
+/// What is written to `c`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// The accumulators as they are.
+    Sums,
+    /// The accumulators as `f32`, rounded to nearest, ties to even.
+    Float,
+}
+
+/// Where a tile is written to: a matrix that several threads fill, each its own tiles.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output<'a> {
+    data: *mut u32,
+    len: usize,
+    stride: usize,
+    lifetime: std::marker::PhantomData<&'a mut [u32]>,
+}
+
+// SAFETY: it stands for a `&mut [u32]`; that no two threads write the same element is promised to `Output::tile`.
+unsafe impl Send for Output<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Output<'_> {}
+
+impl<'a> Output<'a> {
+    /// A row-major matrix with rows `stride` apart.
+    pub(crate) fn new(c: &'a mut [f32], stride: usize) -> Self {
+        let len = c.len();
+        Self { data: c.as_mut_ptr().cast(), len, stride, lifetime: std::marker::PhantomData }
+    }
+
+    /// A tile's corner at `row` and `column`.
+    ///
+    /// # Safety
+    /// While the tile is in use, nobody else reads or writes its elements.
+    pub(crate) unsafe fn tile(&self, row: usize, column: usize) -> Corner<'a> {
+        let at = row * self.stride + column;
+        assert!(at <= self.len, "tile at row {row}, column {column} of {} words", self.len);
+        // SAFETY: `at` is not beyond the end.
+        let data = unsafe { self.data.add(at) };
+        Corner { data, len: self.len - at, stride: self.stride, lifetime: self.lifetime }
+    }
+}
+
+/// The corner of a tile in a matrix.
+#[derive(Debug)]
+pub(crate) struct Corner<'a> {
+    data: *mut u32,
+    len: usize,
+    stride: usize,
+    lifetime: std::marker::PhantomData<&'a mut [u32]>,
+}
+
+/// The operands of a tile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operands<'a> {
+    pub(crate) words: Words,
+    pub(crate) inner: Inner<'a>,
+    pub(crate) a: &'a [u32],
+    pub(crate) b: &'a [u32],
+}
+
+/// What the kernels get: everything has been checked.
+struct Raw {
+    inner: *const Segment,
+    segments: usize,
+    len: usize,
+    a_step: usize,
+    b_step: usize,
+    rows: [*const u32; ROWS],
+    b: *const u32,
+    start: RawStart,
+    finish: Finish,
+    c: *mut u32,
+    c_stride: usize,
+    columns: usize,
+    row_count: usize,
+}
+
+#[derive(Clone, Copy)]
+enum RawStart {
+    Zero,
+    Columns(*const i32),
+    Sums,
+}
+
+/// Computes a tile of up to 12 rows, which begin at `rows` in `a`, and `columns` up to 32.
+///
+/// `b` must have 32 columns behind each of its places even if fewer are asked for.
+///
+/// # Panics
+/// If anything lies outside of its slice, or `level` has no such dot product.
+pub(crate) fn multiply(
+    level: Level,
+    operands: &Operands<'_>,
+    rows: &[usize],
+    columns: usize,
+    start: Start<'_>,
+    finish: Finish,
+    c: Corner<'_>,
+) {
+    let Operands { words, inner, a, b } = operands;
+    if rows.is_empty() || columns == 0 {
+        return;
+    }
+    assert!(rows.len() <= ROWS && columns <= COLUMNS, "tile of {} x {columns}", rows.len());
+    assert!(words.runs_on(level), "{words:?} on {level:?}");
+    let last = (rows.len() - 1) * c.stride + columns;
+    assert!(
+        columns <= c.stride.max(columns) && last <= c.len,
+        "output of {last} words of {}",
+        c.len
+    );
+    if inner.b_extent > 0 {
+        let end = inner.b_extent - 1 + COLUMNS;
+        assert!(end <= b.len(), "{end} words of {}", b.len());
+    }
+    let mut pointers = [a.as_ptr(); ROWS];
+    for (i, pointer) in pointers.iter_mut().enumerate().filter(|_| inner.a_extent > 0) {
+        let row = rows[i.min(rows.len() - 1)];
+        let end = row.checked_add(inner.a_extent);
+        assert!(end.is_some_and(|end| end <= a.len()), "row at {row} of {} words", a.len());
+        *pointer = a[row..].as_ptr();
+    }
+    let raw = Raw {
+        inner: inner.segments.as_ptr(),
+        segments: if inner.len == 0 { 0 } else { inner.segments.len() },
+        len: inner.len,
+        a_step: inner.a_step,
+        b_step: inner.b_step,
+        rows: pointers,
+        b: b.as_ptr(),
+        start: match start {
+            Start::Zero => RawStart::Zero,
+            Start::Columns(columns) => RawStart::Columns(columns.as_ptr()),
+            Start::Sums => RawStart::Sums,
+        },
+        finish,
+        c: c.data,
+        c_stride: c.stride,
+        columns,
+        row_count: rows.len(),
+    };
+    // SAFETY: every row, every place of `b` with 32 columns and every output lies inside its slice, as asserted; the outputs
+    // are ours by the promise of `Output::tile`; `level` has the instructions, and `words` runs on it.
+    unsafe {
+        match level {
+            Level::Scalar => portable::tile(*words, &raw),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => x86::avx2::tile(*words, &raw),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => x86::avx512::tile(*words, &raw),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512VnniBf16(_) => x86::avx512::tile_with_dot_products(*words, &raw),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => portable::tile(*words, &raw),
+        }
+    }
+}
