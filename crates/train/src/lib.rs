@@ -19,6 +19,7 @@ mod metrics;
 mod observer;
 mod optimizer;
 mod progress;
+pub mod pytorch;
 mod run_folder;
 mod schedule;
 mod step;

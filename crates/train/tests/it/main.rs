@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
 mod events;
+mod pytorch;
 mod resuming;
 mod threads;
 mod training;

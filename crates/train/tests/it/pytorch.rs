@@ -1,0 +1,151 @@
+//! Checkpoints that PyTorch wrote, against the values that NumPy stored beside them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fewbit_data::npz::NpzArchive;
+use fewbit_nn::network::{StateData, StateTensor};
+use fewbit_train::Moments;
+use fewbit_train::pytorch::{Contents, recognizes};
+
+use crate::shared;
+
+/// The arrays of an archive whose names begin with `prefix`, without it.
+fn arrays(path: &Path, prefix: &str) -> BTreeMap<String, StateTensor> {
+    let archive = NpzArchive::open(path).unwrap();
+    let names = archive.names().filter_map(|name| Some((name, name.strip_prefix(prefix)?)));
+    let tensor = |(name, own): (&str, &str)| {
+        let array = archive.read(name).unwrap();
+        let data = match (array.as_slice::<f32>(), array.as_slice::<i64>()) {
+            (Some(values), _) => StateData::F32(values.to_vec()),
+            (_, Some(values)) => StateData::I64(values.to_vec()),
+            _ => return None,
+        };
+        Some((own.to_owned(), StateTensor { shape: array.shape().to_vec(), data }))
+    };
+    names.filter_map(tensor).collect()
+}
+
+fn bits(tensor: &StateTensor) -> Vec<u64> {
+    match &tensor.data {
+        StateData::F32(values) => values.iter().map(|value| value.to_bits().into()).collect(),
+        StateData::I64(values) => values.iter().map(|value| value.cast_unsigned()).collect(),
+    }
+}
+
+#[track_caller]
+fn assert_same(got: &BTreeMap<String, StateTensor>, expected: &BTreeMap<String, StateTensor>) {
+    assert_eq!(got.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, tensor) in expected {
+        assert_eq!(got[name].shape, tensor.shape, "{name}");
+        assert_eq!(bits(&got[name]), bits(tensor), "{name}");
+    }
+}
+
+/// The layout of five pickles, trained on a GPU: every value that PyTorch itself reads.
+#[test]
+fn legacy_checkpoints() {
+    let Some(shared) = shared() else { return };
+    let folder = shared.join("models/brevitas_checkpoints");
+    for (network, steps, learning_rate, epoch, best) in [
+        ("TFC_1W1A", 502_200, 1.907_348_632_812_5e-8, 838, 93.17),
+        ("TFC_2W2A", 554_400, 2.384_185_791_015_625e-9, 925, 96.6),
+    ] {
+        let contents = Contents::read(&folder.join(format!("{network}_best.tar"))).unwrap();
+        let model = contents.model().unwrap();
+        assert_eq!(model.len(), 24);
+        assert_same(&model, &arrays(&folder.join(format!("{network}_best_state_dict.npz")), ""));
+        let optimizer = contents.optimizer().unwrap().unwrap();
+        assert_eq!(optimizer.len(), 12);
+        for (name, moments) in &optimizer {
+            let Moments::Adam { steps: own, first, second } = moments else { panic!("{name}") };
+            assert_eq!(
+                (*own, &first.shape, &second.shape),
+                (steps, &model[name].shape, &model[name].shape)
+            );
+        }
+        assert_eq!(contents.epoch(), Some(epoch));
+        assert_eq!(contents.best_val_acc(), Some(best));
+        assert_eq!(contents.learning_rate().unwrap(), Some(learning_rate));
+    }
+}
+
+/// The end states of the stored trajectories: zip archives.
+#[test]
+fn trajectories_end_in_their_checkpoints() {
+    let Some(shared) = shared() else { return };
+    let networks = ["4w4a", "cnv_1w1a", "cnv_2w2a", "e3m1", "e4m3", "e4m3_hinge_lr0.02"]
+        .map(|own| format!("e_traj_tiny_{own}"));
+    for network in networks {
+        let golden = shared.join("golden");
+        let contents = Contents::read(&golden.join(format!("{network}.end.tar"))).unwrap();
+        let mut expected = arrays(&golden.join(format!("{network}.npz")), "end.");
+        expected.remove("eval_out0").unwrap();
+        assert_same(&contents.model().unwrap(), &expected);
+        assert_eq!((contents.epoch(), contents.best_val_acc()), (Some(2), Some(12.5)));
+        assert_eq!(contents.optimizer().unwrap(), None);
+    }
+}
+
+/// A checkpoint with its optimizer: parameters get their own moments.
+#[test]
+fn optimizers_are_matched_to_parameters() {
+    let Some(shared) = shared() else { return };
+    let golden = shared.join("golden");
+    for (file, tensors, steps, epoch, best) in [
+        ("f_ckpt_tfc_2w2a_best.tar", 23, 60, 2, 100.0),
+        ("nets/cnv_2w2a_best.tar", 53, 80, 1, 36.0),
+    ] {
+        let contents = Contents::read(&golden.join(file)).unwrap();
+        let model = contents.model().unwrap();
+        assert_eq!(model.len(), tensors);
+        let is_buffer =
+            |name: &str| name.contains("running_") || name.ends_with("num_batches_tracked");
+        let parameters: Vec<&String> = model.keys().filter(|name| !is_buffer(name)).collect();
+        let optimizer = contents.optimizer().unwrap().unwrap();
+        assert_eq!(optimizer.keys().collect::<Vec<_>>(), parameters);
+        for (name, moments) in &optimizer {
+            let Moments::Adam { steps: own, first, second } = moments else { panic!("{name}") };
+            assert_eq!(
+                (*own, &first.shape, &second.shape),
+                (steps, &model[name].shape, &model[name].shape)
+            );
+            let StateData::F32(second) = &second.data else { panic!("{name}") };
+            assert!(second.iter().all(|&value| value >= 0.0), "{name}: squares");
+        }
+        assert_eq!((contents.epoch(), contents.best_val_acc()), (Some(epoch), Some(best)));
+        assert_eq!(contents.learning_rate().unwrap(), Some(0.02));
+    }
+}
+
+/// Bare state dicts (`.pth`).
+#[test]
+fn state_dicts_alone() {
+    let Some(shared) = shared() else { return };
+    let mut files = 0;
+    for network in ["sfc_1w1a", "sfc_1w2a", "sfc_2w2a", "tfc_1w1a", "tfc_1w2a", "tfc_2w2a"] {
+        let path = shared.join(format!("golden/d_nets/{network}.state_dict.pth"));
+        let contents = Contents::read(&path).unwrap();
+        let model = contents.model().unwrap();
+        assert_eq!(model.len(), 23);
+        let width = if network.starts_with("sfc") { 256 } else { 64 };
+        assert_eq!(model["features.2.weight"].shape, [width, 784]);
+        assert_eq!((contents.epoch(), contents.best_val_acc()), (None, None));
+        assert!(contents.optimizer().unwrap().is_none());
+        files += 1;
+    }
+    assert_eq!(files, 6);
+}
+
+/// Other files are told by their beginning.
+#[test]
+fn other_files_are_refused() {
+    let Some(shared) = shared() else { return };
+    for file in ["golden/README.md", "golden/f_ckpt_info.json", "golden/a_float_mx.npz", "golden"] {
+        let error = Contents::read(&shared.join(file)).unwrap_err().to_string();
+        let expected =
+            if file.ends_with("npz") { "one folder around all entries" } else { "torch.save" };
+        assert!(error.contains(file) && error.contains(expected), "{error}");
+    }
+    assert!(!recognizes(b"{}") && !recognizes(&[]));
+}
