@@ -1,0 +1,135 @@
+//! What can go wrong in this crate.
+
+use std::fmt;
+
+/// An error of this crate: what went wrong, with the values.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<ErrorKind>);
+
+impl Error {
+    /// Wraps the reason.
+    pub fn new(kind: ErrorKind) -> Self {
+        Self(Box::new(kind))
+    }
+
+    /// The reason.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+/// Why an operation of this crate failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A network name that stands for nothing.
+    #[error("unknown network {name:?}, expected one of {}", List(known))]
+    UnknownNetwork {
+        /// The name asked for.
+        name: String,
+        /// Names that would have been right.
+        known: Vec<String>,
+    },
+    /// A field of a description has a value that cannot be built.
+    #[error("{field} is {value}, expected {expected}")]
+    InvalidConfig {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A quantizer that cannot be built.
+    #[error("quantizer {quantizer}: {field} is {value}, expected {expected}")]
+    InvalidQuantizer {
+        /// The kind of quantizer.
+        quantizer: &'static str,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// Operands whose shapes do not fit together.
+    #[error("{operation}: {operand} has shape {got:?}, expected {expected}")]
+    ShapeMismatch {
+        /// The operation.
+        operation: &'static str,
+        /// Which of its operands.
+        operand: &'static str,
+        /// The shape it has.
+        got: Vec<usize>,
+        /// What would be right.
+        expected: String,
+    },
+    /// An operand that must be quantized and is not.
+    #[error("{operation}: {operand} must be quantized with a known scale")]
+    NotQuantized {
+        /// The operation.
+        operation: &'static str,
+        /// Which of its operands.
+        operand: &'static str,
+    },
+    /// A class index beyond the number of logits.
+    #[error("label {label} of image {index} is not below the number of classes, {classes}")]
+    LabelOutOfRange {
+        /// The label.
+        label: u8,
+        /// Its place in the batch.
+        index: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A state lacks an entry.
+    #[error("the state has no entry {name:?}")]
+    MissingState {
+        /// The entry.
+        name: String,
+    },
+    /// A state has an entry that belongs to nothing.
+    #[error("the state has an entry {name:?} that the network does not know")]
+    UnknownState {
+        /// The entry.
+        name: String,
+    },
+    /// An entry of a state has another shape or type than the network.
+    #[error("state entry {name:?} is {got}, expected {expected}")]
+    StateMismatch {
+        /// The entry.
+        name: String,
+        /// Its type and shape.
+        got: String,
+        /// What the network needs.
+        expected: String,
+    },
+    /// A number format refused a value.
+    #[error(transparent)]
+    Format(#[from] fewbit_formats::Error),
+}
+
+impl From<fewbit_formats::Error> for Error {
+    fn from(error: fewbit_formats::Error) -> Self {
+        Self::new(ErrorKind::Format(error))
+    }
+}
+
+/// Prints names with commas between them.
+struct List<'a>(&'a [String]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.0.iter().enumerate() {
+            write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! The layers: a closed set, so that a new one stops the build in the exporter.
+
+use super::Pass;
+use super::parameter::{Clipping, Parameter};
+use super::taps::{Taps, tensor_name};
+use crate::error::Error;
+use crate::init;
+use crate::ops::{self, Affine, Formula, Quantized};
+use crate::quantizer::{ActQuantizer, Mode, WeightQuantizer};
+use crate::tensor::{Device, Tensor};
+
+/// A layer and the name under which checkpoints and exported files know it.
+#[derive(Debug)]
+pub struct NamedLayer {
+    /// `features.2`, unique in a network.
+    pub name: String,
+    /// The layer.
+    pub layer: Layer,
+}
+
+/// One step of a network.
+#[derive(Debug)]
+pub enum Layer {
+    /// `[N, C, H, W]` to `[N, C * H * W]`.
+    Flatten,
+    /// `y = x * scale - shift`, each rounded: pixels from `[0, 1]` to `[-1, 1]`.
+    ScaleShift {
+        /// The factor.
+        scale: f32,
+        /// What is subtracted.
+        shift: f32,
+    },
+    /// Quantizes activations.
+    Quantize(Box<ActQuantizer>),
+    /// In training, sets values to zero with this probability and scales the others up.
+    Dropout(f64),
+    /// A fully connected layer without bias.
+    Linear(Linear),
+    /// Batch normalization over all dimensions but the second.
+    BatchNorm(BatchNorm),
+    /// Batch normalization over the whole tensor.
+    TensorNorm(TensorNorm),
+}
+
+/// `y = x * Q(w)^T`.
+#[derive(Debug)]
+pub struct Linear {
+    /// `[outputs, inputs]`.
+    pub weight: Parameter,
+    /// What is applied to the weight before the product.
+    pub quantizer: WeightQuantizer,
+}
+
+/// Normalizes each channel by its mean and variance, then scales and shifts it.
+#[derive(Debug)]
+pub struct BatchNorm {
+    /// Factor, `[C]`.
+    pub weight: Parameter,
+    /// Offset, `[C]`.
+    pub bias: Parameter,
+    /// Mean that evaluation uses, `[C]`.
+    pub running_mean: Vec<f32>,
+    /// Variance that evaluation uses, `[C]`.
+    pub running_var: Vec<f32>,
+    /// Number of batches that went into the running statistics.
+    pub batches_tracked: i64,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// Normalizes the whole tensor by one mean and one variance, then scales and shifts it.
+///
+/// One affine function for all classes: it leaves the prediction and gives the loss a good scale.
+#[derive(Debug)]
+pub struct TensorNorm {
+    /// Factor, `[1]`.
+    pub weight: Parameter,
+    /// Offset, `[1]`.
+    pub bias: Parameter,
+    /// Mean that evaluation uses.
+    pub running_mean: f32,
+    /// Variance that evaluation uses.
+    pub running_var: f32,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// Share of a new batch in the running statistics.
+const MOMENTUM: f32 = 0.1;
+
+/// Where and when a layer runs.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub name: &'a str,
+    pub seed: u64,
+    pub pass: Pass,
+}
+
+impl Place<'_> {
+    fn offer(&self, taps: &mut Taps, part: &str, tensor: &Tensor) {
+        taps.offer(|| tensor_name(self.name, part), tensor);
+    }
+
+    /// A parameter's value: a leaf of the graph in training.
+    fn value(&self, parameter: &mut Parameter) -> Tensor {
+        match self.pass {
+            Pass::Training { .. } => parameter.enter_graph(),
+            Pass::Evaluation => parameter.value().clone(),
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        match self.pass {
+            Pass::Training { .. } => Mode::Training,
+            Pass::Evaluation => Mode::Evaluation,
+        }
+    }
+}
+
+impl Layer {
+    pub(super) fn forward(
+        &mut self,
+        x: Quantized,
+        place: Place<'_>,
+        taps: &mut Taps,
+    ) -> Result<Quantized, Error> {
+        match self {
+            Self::Flatten => {
+                let shape = x.value.shape();
+                let flat = x.value.reshape(&[shape[0], shape[1..].iter().product()]);
+                place.offer(taps, part::RESHAPE, &flat);
+                Ok(Quantized { value: flat, grid: x.grid })
+            }
+            Self::ScaleShift { scale, shift } => {
+                let y = ops::scale_shift(x.value, *scale, -*shift);
+                place.offer(taps, part::SUB, &y);
+                Ok(Quantized::plain(y))
+            }
+            Self::Quantize(quantizer) => {
+                let y = quantizer.forward(&x.value, place.mode())?;
+                place.offer(taps, part::ACT_QUANT, &y.value);
+                Ok(y)
+            }
+            Self::Dropout(probability) => Ok(match place.pass {
+                Pass::Training { step } => {
+                    let stream = init::stream_of(&format!("{}/dropout/{step}", place.name));
+                    ops::dropout(&x, *probability, place.seed, stream)
+                }
+                Pass::Evaluation => x,
+            }),
+            Self::Linear(linear) => {
+                let weight = linear.quantizer.forward(&place.value(&mut linear.weight))?;
+                place.offer(taps, part::WEIGHT_QUANT, &weight.value);
+                let y = ops::linear(&x, &weight, None)?;
+                place.offer(taps, part::MATMUL, &y);
+                Ok(Quantized::plain(y))
+            }
+            Self::BatchNorm(norm) => {
+                let y = norm.forward(x.value, place)?;
+                place.offer(taps, part::BATCH_NORM, &y);
+                Ok(Quantized::plain(y))
+            }
+            Self::TensorNorm(norm) => {
+                let y = norm.forward(x.value, place)?;
+                place.offer(taps, part::ADD, &y);
+                Ok(Quantized::plain(y))
+            }
+        }
+    }
+}
+
+/// The parts of layers that have names in exported files.
+pub(crate) mod part {
+    pub const RESHAPE: &str = "reshape";
+    pub const MUL: &str = "mul";
+    pub const SUB: &str = "sub";
+    pub const ACT_QUANT: &str = "act_quant";
+    pub const WEIGHT_QUANT: &str = "weight_quant";
+    pub const TRANSPOSE: &str = "transpose";
+    pub const MATMUL: &str = "matmul";
+    pub const BATCH_NORM: &str = "batch_norm";
+    pub const DEVIATION: &str = "deviation";
+    pub const SPREAD: &str = "spread";
+    pub const DIV: &str = "div";
+    pub const ADD: &str = "add";
+}
+
+impl BatchNorm {
+    /// Starts with factor 1, offset 0, mean 0 and variance 1.
+    pub fn new(channels: usize, epsilon: f32, device: &Device) -> Self {
+        Self {
+            weight: Parameter::new(Tensor::full(1.0, &[channels], device), Clipping::None),
+            bias: Parameter::new(Tensor::zeros(&[channels], device), Clipping::None),
+            running_mean: vec![0.0; channels],
+            running_var: vec![1.0; channels],
+            batches_tracked: 0,
+            epsilon,
+        }
+    }
+
+    fn forward(&mut self, x: Tensor, place: Place<'_>) -> Result<Tensor, Error> {
+        let (weight, bias) = (place.value(&mut self.weight), place.value(&mut self.bias));
+        match place.pass {
+            Pass::Evaluation => {
+                let [mean, variance] = [&self.running_mean, &self.running_var]
+                    .map(|values| Tensor::from_vec(values.clone(), &[values.len()], &x.device()));
+                let affine = Affine {
+                    weight: &weight,
+                    bias: &bias,
+                    mean: &mean,
+                    variance: &variance,
+                    eps: self.epsilon,
+                };
+                ops::batch_norm_inference(x, affine, Formula::TwoRoundings)
+            }
+            Pass::Training { .. } => {
+                let found = ops::batch_norm_training(x, &weight, &bias, self.epsilon)?;
+                let (mean, var) = (&mut self.running_mean, &mut self.running_var);
+                found.statistics.update(mean, var, MOMENTUM);
+                self.batches_tracked += 1;
+                Ok(found.value)
+            }
+        }
+    }
+}
+
+impl TensorNorm {
+    /// Starts with factor 1, offset 0, mean 0 and variance 1.
+    pub fn new(epsilon: f32, device: &Device) -> Self {
+        Self {
+            weight: Parameter::new(Tensor::full(1.0, &[1], device), Clipping::None),
+            bias: Parameter::new(Tensor::zeros(&[1], device), Clipping::None),
+            running_mean: 0.0,
+            running_var: 1.0,
+            epsilon,
+        }
+    }
+
+    fn forward(&mut self, x: Tensor, place: Place<'_>) -> Result<Tensor, Error> {
+        let (weight, bias) = (place.value(&mut self.weight), place.value(&mut self.bias));
+        match place.pass {
+            Pass::Evaluation => {
+                let device = x.device();
+                let [mean, variance] = [self.running_mean, self.running_var]
+                    .map(|value| Tensor::from_vec(vec![value], &[1], &device));
+                let affine = Affine {
+                    weight: &weight,
+                    bias: &bias,
+                    mean: &mean,
+                    variance: &variance,
+                    eps: self.epsilon,
+                };
+                ops::tensor_norm_inference(x, affine)
+            }
+            Pass::Training { .. } => {
+                let found = ops::tensor_norm_training(x, &weight, &bias, self.epsilon)?;
+                let (mean, var) = (&mut self.running_mean, &mut self.running_var);
+                found.statistics.update(
+                    std::slice::from_mut(mean),
+                    std::slice::from_mut(var),
+                    MOMENTUM,
+                );
+                Ok(found.value)
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a checkpoint keeps of a learned scale.
+
+use super::layer_state::f32_values;
+use super::state::{StateData, StateTensor};
+use crate::quantizer::{Collection, LearnedScale};
+use crate::tensor::{Device, Tensor};
+
+/// The threshold that evaluation uses: what has been measured, later the parameter.
+///
+/// # Source
+/// Brevitas' name.
+pub const VALUE: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.value";
+/// While it is measured: how often it has been.
+const PASSES: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.counter";
+/// While it is measured: the parameter, which waits.
+const PARAMETER: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.waiting";
+
+/// Nothing before the first pass; while the threshold is measured, what it takes to go on.
+pub fn state(learned: &LearnedScale) -> Vec<(String, StateTensor)> {
+    let passes = learned.collection().passes;
+    if passes == 0 {
+        return vec![];
+    }
+    let mut state = vec![(VALUE.to_owned(), numbers(learned.threshold()))];
+    if !learned.is_collected() {
+        state.push((PASSES.to_owned(), StateTensor::counter(i64::from(passes))));
+        state.push((PARAMETER.to_owned(), numbers(learned.parameter().value().to_vec())));
+    }
+    state
+}
+
+/// All entries that there can be.
+pub fn optional_state(learned: &LearnedScale) -> Vec<(String, StateTensor)> {
+    let threshold = numbers(learned.threshold());
+    vec![
+        (VALUE.to_owned(), threshold.clone()),
+        (PASSES.to_owned(), StateTensor::counter(0)),
+        (PARAMETER.to_owned(), threshold),
+    ]
+}
+
+/// A single number has no dimensions, as the original's.
+fn numbers(values: Vec<f32>) -> StateTensor {
+    match values.len() {
+        1 => StateTensor::f32(&[], values),
+        count => StateTensor::f32(&[count], values),
+    }
+}
+
+/// Takes over what [`state`] returned. A threshold alone ends the measuring, as in the original.
+pub fn load<'a>(
+    learned: &mut LearnedScale,
+    device: &Device,
+    entry: impl Fn(&str) -> Option<&'a StateTensor>,
+) {
+    let Some(value) = entry(VALUE) else { return };
+    let parameter = |tensor: &StateTensor| {
+        let values = f32_values(tensor).to_vec();
+        let shape = [values.len()];
+        Tensor::from_vec(values, &shape, device)
+    };
+    match (entry(PASSES).map(|tensor| &tensor.data), entry(PARAMETER)) {
+        (Some(StateData::I64(passes)), Some(waiting)) => {
+            let passes = u32::try_from(passes[0]).unwrap_or(u32::MAX);
+            let buffer = f32_values(value).to_vec();
+            learned.restore(parameter(waiting), Collection { passes, buffer });
+        }
+        _ => learned.finish_with(parameter(value)),
+    }
+}

@@ -1,0 +1,141 @@
+//! Tensors together with what is known about their values.
+
+use std::sync::Arc;
+
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use fewbit_formats::Format;
+
+use super::extension::{contiguous, slice, tensor};
+use crate::tensor::Tensor;
+
+/// A tensor and the grid that its values lie on.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The values, dequantized.
+    pub value: Tensor,
+    /// What is known about them.
+    pub grid: Grid,
+}
+
+impl Quantized {
+    /// A tensor of which nothing is known.
+    pub fn plain(value: Tensor) -> Self {
+        Self { value, grid: Grid::Plain }
+    }
+}
+
+/// What is known about the values of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Grid {
+    /// They are any `f32`.
+    Plain,
+    /// Each is a value of a format times a scale.
+    ///
+    /// For [`Format::Bipolar`] zero is possible as well: dropout sets it.
+    Scaled {
+        /// The format.
+        format: Format,
+        /// What its values are multiplied with.
+        scale: Scale,
+    },
+}
+
+/// The scale of a quantized tensor as numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scale {
+    /// One for all values.
+    PerTensor(f32),
+    /// One for each index of the first dimension: the output channels of a weight.
+    PerChannel(Arc<[f32]>),
+}
+
+impl Scale {
+    /// `f` of every scale.
+    pub(crate) fn map(&self, f: impl Fn(f32) -> f32) -> Self {
+        match self {
+            Self::PerTensor(scale) => Self::PerTensor(f(*scale)),
+            Self::PerChannel(scales) => Self::PerChannel(scales.iter().map(|&s| f(s)).collect()),
+        }
+    }
+
+    /// Every scale times a number; one rounding.
+    pub(crate) fn times(&self, other: f32) -> Self {
+        if other == 1.0 { self.clone() } else { self.map(|scale| scale * other) }
+    }
+
+    /// As the kernels need it, for a tensor with `inner` values behind the channel.
+    pub(crate) fn kernel(&self, inner: usize) -> fewbit_kernels::quantize::Scale<'_> {
+        match self {
+            Self::PerTensor(scale) => fewbit_kernels::quantize::Scale::PerTensor(*scale),
+            Self::PerChannel(scales) => {
+                fewbit_kernels::quantize::Scale::PerChannel { scales, inner }
+            }
+        }
+    }
+}
+
+/// The codes of an operand of a product: the scale is taken out, as the arithmetic contract demands.
+#[derive(Debug)]
+pub(super) struct Codes {
+    /// The values divided by `scale`.
+    pub tensor: FlexTensor,
+    /// What is known about them.
+    pub grid: fewbit_kernels::Grid,
+    /// What has been taken out.
+    pub scale: Scale,
+}
+
+impl Codes {
+    /// Takes the scale out of the values of `x`.
+    ///
+    /// A value is its code times the scale, rounded: the quotient is off by an ulp or two, and rounding
+    /// it to the format finds the code again.
+    pub(super) fn of(x: FlexTensor, grid: &Grid) -> Self {
+        let x = contiguous(x);
+        let Grid::Scaled { format, scale } = grid else {
+            return Self {
+                tensor: x,
+                grid: fewbit_kernels::Grid::Any,
+                scale: Scale::PerTensor(1.0),
+            };
+        };
+        if let Some(grid) = format.integer_grid() {
+            // The step of the grid is taken out as well.
+            let scale = scale.map(|s| s * grid.step);
+            let tensor = quotient(x, &scale, |v| (v + NO_FRACTION) - NO_FRACTION);
+            let grid = fewbit_kernels::Grid::Integer { max_abs: grid.max_multiple };
+            return Self { tensor, grid, scale };
+        }
+        let bits = format.significant_bits();
+        let grid = fewbit_kernels::Grid::Significant { bits };
+        Self { tensor: quotient(x, scale, |v| format.quantize(v)), grid, scale: scale.clone() }
+    }
+}
+
+/// A number that leaves no room for fractions: adding and subtracting it rounds magnitudes below
+/// 2^22 to integers.
+const NO_FRACTION: f32 = 12_582_912.0;
+
+/// `round(x / scale)`; nothing is done where the scale is one.
+fn quotient(x: FlexTensor, scale: &Scale, round: impl Fn(f32) -> f32) -> FlexTensor {
+    let divide = |x: &[f32], s: f32, y: &mut [f32]| {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = round(x / s);
+        }
+    };
+    let len = slice(&x).len();
+    let mut codes = vec![0.0; len];
+    match scale {
+        Scale::PerTensor(1.0) => return x,
+        Scale::PerTensor(scale) => divide(slice(&x), *scale, &mut codes),
+        Scale::PerChannel(scales) => {
+            let inner = (len / scales.len().max(1)).max(1);
+            let runs = slice(&x).chunks(inner).zip(codes.chunks_mut(inner));
+            for ((x, y), &scale) in runs.zip(scales.iter()) {
+                divide(x, scale, y);
+            }
+        }
+    }
+    tensor(codes, x.shape())
+}

@@ -1,0 +1,36 @@
+//! Quantizers: from a tensor to few-bit numbers times a scale.
+//!
+//! A quantizer is a number format and the way its scale is found: a constant, the largest magnitude of
+//! the weight, or a parameter that starts from what a network meets in its first steps of training.
+
+mod act;
+mod learned;
+mod restriction;
+mod rule;
+mod weight;
+
+pub use act::{ActQuantizer, ActQuantizerConfig, ActScale};
+pub use learned::{Collection, LearnedScale};
+pub use restriction::Restriction;
+pub use weight::{WeightQuantizer, WeightQuantizerConfig, WeightScale};
+
+pub use crate::ops::{MinifloatGradient, Statistic};
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Scales that are learned look at the tensor.
+    Training,
+    /// Nothing changes.
+    Evaluation,
+}
+
+/// How many scales a tensor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Granularity {
+    /// One.
+    PerTensor,
+    /// One per output channel of a weight, or per channel of an activation.
+    PerChannel,
+}
