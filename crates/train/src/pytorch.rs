@@ -32,9 +32,9 @@ pub use element_type::ElementType;
 pub use tensor::Tensor;
 pub use value::{Key, Value};
 
-/// The most values that the pickles of a file may make. A checkpoint of ResNet18 with its optimizer has
-/// some thousand.
-pub const MAX_VALUES: usize = 1 << 20;
+/// The most values that a pickle may make: about 20 MiB here. A checkpoint of ResNet18 with its optimizer
+/// makes some ten thousand.
+pub const MAX_VALUES: usize = 1 << 18;
 
 /// The most containers inside of each other.
 pub const MAX_DEPTH: usize = 64;
