@@ -17,7 +17,7 @@ const DEPTH: usize = 2048;
 const BLOCK: usize = 1 << 17;
 
 /// Products of words that are worth a second thread.
-const ALONE: usize = 400_000;
+const ALONE: usize = 3_000_000;
 
 /// The left operand: `rows` rows, `row_step` apart, their words `step` apart.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub(crate) trait Panels: Sync {
     /// Packs the words `depth` of a panel: for each, 32 columns side by side.
     fn pack(&self, panel: usize, depth: Range<usize>, packed: &mut [u32]);
 
-    /// What the sums of a panel begin with, if not with zero; asked for after packing.
+    /// What the sums of a panel begin with, if not with zero; asked for once for each block of rows.
     fn start(&self, panel: usize) -> Option<[i32; COLUMNS]>;
 }
 
@@ -160,7 +160,7 @@ impl<P: Panels> Product<'_, P> {
         let inner = Inner::new(&segments, depth.len(), self.a.step, b_step);
         let operands = Operands { words: self.words, inner, a: self.a.words, b };
         let columns = (self.b.columns() - panel * COLUMNS).min(COLUMNS);
-        let begin = self.b.start(panel);
+        let begin = if depth.start == 0 { self.b.start(panel) } else { None };
         let start = match &begin {
             _ if depth.start > 0 => Start::Sums,
             Some(columns) => Start::Columns(columns),

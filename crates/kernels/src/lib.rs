@@ -11,6 +11,7 @@
 
 mod accumulation;
 mod blocked;
+mod convert;
 mod isa;
 mod pack;
 mod parallel;
@@ -35,4 +36,4 @@ pub use accumulation::{Accumulation, Grid, accumulation};
 pub use conv2d::{Conv2dShape, conv2d};
 pub use gemm::gemm;
 pub use isa::{Isa, limit_isa};
-pub use matmul::{MatmulShape, matmul_nt};
+pub use matmul::{MatmulShape, PackedWeights, matmul_nt, matmul_packed};

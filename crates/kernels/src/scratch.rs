@@ -33,12 +33,6 @@ pub(crate) fn bits(values: &[f32]) -> &[u32] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
 }
 
-/// Words seen as `f32`.
-pub(crate) fn floats_mut(words: &mut [u32]) -> &mut [f32] {
-    // SAFETY: a `u32` is 32 bits, aligned like an `f32`; every pattern is an `f32`, and the other way round.
-    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
-}
-
 /// Words seen as bytes, the first one in the lowest byte on the machines that read them so.
 pub(crate) fn bytes_mut(words: &mut [u32]) -> &mut [u8] {
     // SAFETY: four bytes a word; every pattern is valid either way.
