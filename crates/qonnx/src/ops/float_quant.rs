@@ -5,6 +5,7 @@ use fewbit_kernels::quantize::{self, Scale as KernelScale};
 
 use super::quantizer::{self, Parameters};
 use super::{Context, Input, Inputs, Operator};
+use crate::Mode;
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::{Grid, Tensor};
@@ -45,7 +46,7 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
 }
 
 impl Operator for FloatQuant {
-    fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
+    fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(6)?;
         let x = inputs.take(0, "X")?;
         let names = ["scale", "exponent_bitwidth", "mantissa_bitwidth", "exponent_bias", "max_val"];
@@ -57,9 +58,10 @@ impl Operator for FloatQuant {
         let scale = Parameters::new(x.shape(), [named(0)])?;
         let format = Parameters::new(x.shape(), [named(1), named(2), named(3), named(4)])?;
         let values = x.slice("input 0 (X)")?;
+        let mode = context.options.mode;
         let (y, grid) = if let Some(format) = format.uniform() {
             let format = float_format(format)?;
-            let y = scale.apply(values, |[scale], x, y| self.quantize(&format, scale, x, y));
+            let y = scale.apply(values, |[scale], x, y| self.quantize(&format, scale, x, y, mode));
             (y, scale.scale(0).and_then(|scale| Grid::float(format, scale)))
         } else {
             // Every combination that occurs has to be a format.
@@ -67,7 +69,7 @@ impl Operator for FloatQuant {
             let faults = std::sync::Mutex::new(None);
             let y = all.apply(values, |[scale, e, m, bias, max], x, y| {
                 match float_format([e, m, bias, max]) {
-                    Ok(format) => self.quantize(&format, scale, x, y),
+                    Ok(format) => self.quantize(&format, scale, x, y, mode),
                     Err(fault) => *faults.lock().unwrap_or_else(|lock| lock.into_inner()) = Some(fault),
                 }
             });
@@ -85,12 +87,22 @@ impl Operator for FloatQuant {
 }
 
 impl FloatQuant {
-    fn quantize(&self, format: &FloatFormat, scale: f32, x: &[f32], y: &mut [f32]) {
+    fn quantize(&self, format: &FloatFormat, scale: f32, x: &[f32], y: &mut [f32], mode: Mode) {
+        let factor = scale;
         let scale = KernelScale::PerTensor(scale);
         if self.rounding_mode == RoundingMode::HalfEven && self.overflow == Overflow::Saturate {
             quantize::minifloat(x, y, format, scale);
         } else {
             quantize::minifloat_with(x, y, format, scale, self.rounding_mode, self.overflow);
+            let step = format.smallest_subnormal();
+            let zeros = y.iter_mut().zip(x).filter(|(y, _)| **y == 0.0);
+            zeros.for_each(|(y, &x)| *y = quantizer::zero(self.rounding_mode, x / factor / step) * factor);
+        }
+        if mode == Mode::Reference && format.mantissa_bit_width() == 0 {
+            // Without a mantissa the original's step is 2^128 there, infinity in f32: log2 is rounded up.
+            let lost = |u: f32| u.is_finite() && f64::from(u.abs()).log2() as f32 >= 128.0;
+            let pairs = y.iter_mut().zip(x).filter(|(_, x)| lost(**x / factor));
+            pairs.for_each(|(y, _)| *y = f32::NAN);
         }
     }
 }

@@ -134,7 +134,10 @@ pub(super) fn rounding_mode(attributes: &mut Attributes<'_>) -> Result<Option<Ro
 /// Rounds each element in place. Rounding to nearest even is exact up to `2^23`, beyond which every `f32` is an integer.
 pub(super) fn round(values: &mut [f32], mode: RoundingMode) {
     if mode != RoundingMode::HalfEven {
-        return values.iter_mut().for_each(|v| *v = mode.apply(*v));
+        return values.iter_mut().for_each(|v| {
+            let rounded = mode.apply(*v);
+            *v = if rounded == 0.0 { zero(mode, *v) } else { rounded };
+        });
     }
     const UNIT: f32 = 8_388_608.0;
     for v in values {
@@ -143,6 +146,21 @@ pub(super) fn round(values: &mut [f32], mode: RoundingMode) {
         let rounded = (magnitude + UNIT) - UNIT;
         let chosen = if magnitude < UNIT { rounded } else { magnitude };
         *v = chosen.copysign(*v);
+    }
+}
+
+/// The zero to which qonnx rounds `v`: it multiplies the sign of `v`, +0 for both zeros, by the rounded magnitude.
+pub(super) fn zero(mode: RoundingMode, v: f32) -> f32 {
+    match mode {
+        RoundingMode::HalfEven | RoundingMode::Ceil | RoundingMode::Floor | RoundingMode::Down => {
+            0.0f32.copysign(v)
+        }
+        RoundingMode::Up | RoundingMode::HalfUp => if v < 0.0 { -0.0 } else { 0.0 },
+        // The magnitude less one half is rounded up, to -0 but for a tie.
+        RoundingMode::HalfDown => {
+            let magnitude = (v.abs() - 0.5).ceil();
+            if v < 0.0 { -magnitude } else { magnitude }
+        }
     }
 }
 

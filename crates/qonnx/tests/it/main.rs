@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
+mod golden_operators;
+mod graphs;
 mod zoo;
 
 use std::path::{Path, PathBuf};
