@@ -32,13 +32,13 @@ fn main() {
     ] {
         let shape = MatmulShape { n, m, k };
         let macs = (n * k * m) as f64;
-        for (name, accumulation, codes) in [
-            ("i8", Accumulation::Integer { x_max_abs: 3, w_max_abs: 1 }, 3.0),
-            ("i16", Accumulation::Integer { x_max_abs: 1000, w_max_abs: 100 }, 100.0),
-            ("bf16", Accumulation::Paired, 64.0),
-            ("f32", Accumulation::Sequential, 0.0),
+        for (name, accumulation, x_codes, w_codes) in [
+            ("i8", Accumulation::Integer { x_max_abs: 3, w_max_abs: 1 }, 3.0, 1.0),
+            ("i16", Accumulation::Integer { x_max_abs: 1000, w_max_abs: 100 }, 100.0, 100.0),
+            ("bf16", Accumulation::Paired, 64.0, 64.0),
+            ("f32", Accumulation::Sequential, 0.0, 0.0),
         ] {
-            let (x, w) = (values(1, n * k, codes), values(2, m * k, codes));
+            let (x, w) = (values(1, n * k, x_codes), values(2, m * k, w_codes));
             let mut y = vec![0.0; n * m];
             bench.run(&format!("matmul_nt {name} {n}x{k}x{m}"), macs, || {
                 matmul_nt(black_box(&x), &w, &mut y, shape, accumulation);

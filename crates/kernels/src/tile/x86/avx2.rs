@@ -146,12 +146,12 @@ unsafe fn kernel<D: Dot, const R: usize>(raw: &Raw, row: usize, column: usize) {
             }
         }
     }
-    for i in 0..R {
+    for (i, acc) in acc.iter().enumerate() {
         if i < count {
             for v in 0..PART.1 {
                 // SAFETY: the mask leaves the outputs of this row.
                 unsafe {
-                    let sums = acc[i][v];
+                    let sums = acc[v];
                     let value = if raw.finish == Finish::Float { D::float(sums) } else { sums };
                     _mm256_maskstore_epi32(c(i, v).cast(), masks[v], value);
                 }
