@@ -1,10 +1,12 @@
 //! The loader: brings the images of a dataset in order, or shuffled, as batches of numbers.
 
+mod augmentation;
 mod epoch;
 mod permutation;
 
 use crate::{Dataset, Error};
 
+pub use augmentation::Augmentation;
 pub use epoch::{Batch, Epoch};
 
 /// How a loader goes through a dataset.
@@ -12,24 +14,29 @@ pub use epoch::{Batch, Epoch};
 pub struct LoaderConfig {
     /// Images in a batch; the last one of an epoch holds what is left.
     pub batch_size: usize,
-    /// Chooses the order of a shuffled epoch, together with the epoch's number.
+    /// Chooses the order of a shuffled epoch and how images are altered, together with the epoch's number.
     pub seed: u64,
     /// Whether each epoch has an order of its own; otherwise it is the dataset's.
     pub shuffle: bool,
     /// Threads that prepare batches ahead of use; with 0, each is prepared when it is asked for.
     /// The batches are the same.
     pub workers: usize,
+    /// How images are altered on their way.
+    pub augmentation: Augmentation,
 }
 
 impl LoaderConfig {
-    /// Makes batches in the dataset's order.
+    /// Makes batches in the dataset's order, of the images as they are.
     pub fn in_order(batch_size: usize) -> Self {
-        Self { batch_size, seed: 0, shuffle: false, workers: 1 }
+        let augmentation = Augmentation::NONE;
+        Self { batch_size, seed: 0, shuffle: false, workers: 1, augmentation }
     }
 
-    /// Makes batches in an order that the seed and the epoch decide.
+    /// Makes batches in an order that the seed and the epoch decide, of the images as they are.
+    ///
+    /// How the images of a dataset are customarily altered for training, [`DatasetName::augmentation`](crate::DatasetName::augmentation) says.
     pub fn shuffled(batch_size: usize, seed: u64) -> Self {
-        Self { batch_size, seed, shuffle: true, workers: 1 }
+        Self { shuffle: true, seed, ..Self::in_order(batch_size) }
     }
 }
 
@@ -44,7 +51,8 @@ impl Loader {
     /// Makes a loader.
     ///
     /// # Errors
-    /// [`ErrorKind::BadValue`](crate::ErrorKind::BadValue) if the batch size is 0, or there are more than 1024 workers.
+    /// [`ErrorKind::BadValue`](crate::ErrorKind::BadValue) if the batch size is 0, there are more than 1024 workers,
+    /// or an augmentation is larger than the images.
     ///
     /// # Examples
     /// ```
@@ -65,10 +73,11 @@ impl Loader {
             let found = format!("{} workers", config.workers);
             return Err(Error::bad_value("loader", found, "at most 1024"));
         }
+        config.augmentation.check(dataset.image_shape())?;
         Ok(Self { dataset: dataset.clone(), config })
     }
 
-    /// Starts an epoch. Its order depends on the seed and on `epoch`, on nothing else.
+    /// Starts an epoch. Its order and its alterations depend on the seed and on `epoch`, on nothing else.
     pub fn epoch(&self, epoch: u64) -> Epoch {
         Epoch::new(&self.dataset, self.config, epoch)
     }

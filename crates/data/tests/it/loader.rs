@@ -35,7 +35,8 @@ fn workers_change_nothing() {
     let mut cases = 0;
     for (batch_size, shuffle) in [(1, true), (100, true), (100, false), (1003, true), (5000, false)]
     {
-        let config = LoaderConfig { batch_size, seed: 3, shuffle, workers: 0 };
+        let config =
+            LoaderConfig { batch_size, shuffle, workers: 0, ..LoaderConfig::shuffled(1, 3) };
         let inline = batches(&dataset, config, 2);
         assert_eq!(inline.len(), 1003usize.div_ceil(batch_size));
         for workers in [1, 2, 3, 8] {
