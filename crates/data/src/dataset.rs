@@ -5,7 +5,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{Error, glyphs, mnist};
+use crate::loader::Augmentation;
+use crate::published::FileCheck;
+use crate::{Error, Warning, cifar10, glyphs, mnist, shapes};
 
 /// Images with a class each, in memory.
 ///
@@ -15,8 +17,19 @@ pub struct Dataset {
     name: DatasetName,
     image_shape: [usize; 3],
     classes: usize,
-    images: Arc<[u8]>,
-    labels: Arc<[u8]>,
+    // Vectors rather than slices: 150 MB need not be copied when they are shared.
+    images: Arc<Vec<u8>>,
+    labels: Arc<Vec<u8>>,
+    warnings: Arc<[Warning]>,
+}
+
+/// What is read from files, or generated.
+pub(crate) struct Contents {
+    pub(crate) images: Vec<u8>,
+    pub(crate) labels: Vec<u8>,
+    /// The images that are there, a limit left aside.
+    pub(crate) available: usize,
+    pub(crate) missing_files: Vec<String>,
 }
 
 /// The datasets there are.
@@ -25,8 +38,12 @@ pub struct Dataset {
 pub enum DatasetName {
     /// Handwritten digits, 1x28x28, read from files.
     Mnist,
+    /// Small colour photographs, 3x32x32, read from files.
+    Cifar10,
     /// Drawn symbols, 1x28x28, generated: needs no files.
     Glyphs,
+    /// Coloured plane figures, 3x32x32, generated: needs no files.
+    Shapes,
 }
 
 /// The two parts of a dataset.
@@ -67,11 +84,22 @@ impl Dataset {
             return Err(Error::bad_value("limit", "0 images", "1 or more"));
         }
         let limit = limit.unwrap_or(usize::MAX);
-        let (images, labels) = match name {
+        let contents = match name {
             DatasetName::Mnist => mnist::read(datadir, split, limit)?,
+            DatasetName::Cifar10 => cifar10::read(datadir, split, limit)?,
             DatasetName::Glyphs => glyphs::generate(split, limit),
+            DatasetName::Shapes => shapes::generate(split, limit),
         };
-        Self::new(name, name.image_shape(), name.classes(), images, labels)
+        let Contents { images, labels, available, missing_files } = contents;
+        let dataset = Self::new(name, name.image_shape(), name.classes(), images, labels)?;
+        let published_images = name.images(split);
+        let warnings = if available < published_images {
+            let (dataset, images) = (name, available);
+            vec![Warning::Incomplete { dataset, split, images, published_images, missing_files }]
+        } else {
+            Vec::new()
+        };
+        Ok(Self { warnings: warnings.into(), ..dataset })
     }
 
     /// Puts a dataset together from its pixels, `[N, C, H, W]`, and its labels, `[N]`.
@@ -96,8 +124,8 @@ impl Dataset {
             let found = format!("the label {} of image {index}", labels[index]);
             return Err(Error::bad_value("dataset", found, format!("labels below {classes}")));
         }
-        let (images, labels) = (images.into(), labels.into());
-        Ok(Self { name, image_shape, classes, images, labels })
+        let (images, labels, warnings) = (Arc::new(images), Arc::new(labels), Arc::new([]));
+        Ok(Self { name, image_shape, classes, images, labels, warnings })
     }
 
     /// Returns which dataset this is.
@@ -125,6 +153,11 @@ impl Dataset {
         &self.labels
     }
 
+    /// Returns what the user should be told about it: that images are missing, for example.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// Returns the number of images; never 0.
     #[expect(clippy::len_without_is_empty, reason = "there is always an image")]
     pub fn len(&self) -> usize {
@@ -139,13 +172,15 @@ impl Dataset {
 
 impl DatasetName {
     /// All datasets.
-    pub const ALL: &[Self] = &[Self::Mnist, Self::Glyphs];
+    pub const ALL: &[Self] = &[Self::Mnist, Self::Cifar10, Self::Glyphs, Self::Shapes];
 
     /// Returns the name as it is written on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mnist => "mnist",
+            Self::Cifar10 => "cifar10",
             Self::Glyphs => "glyphs",
+            Self::Shapes => "shapes",
         }
     }
 
@@ -153,13 +188,14 @@ impl DatasetName {
     pub fn image_shape(self) -> [usize; 3] {
         match self {
             Self::Mnist | Self::Glyphs => [1, 28, 28],
+            Self::Cifar10 | Self::Shapes => [3, 32, 32],
         }
     }
 
     /// Returns the number of its classes.
     pub fn classes(self) -> usize {
         match self {
-            Self::Mnist | Self::Glyphs => 10,
+            Self::Mnist | Self::Cifar10 | Self::Glyphs | Self::Shapes => 10,
         }
     }
 
@@ -168,16 +204,50 @@ impl DatasetName {
         match (self, split) {
             (Self::Mnist, Split::Train) => mnist::TRAIN_IMAGES,
             (Self::Mnist, Split::Test) => mnist::TEST_IMAGES,
+            (Self::Cifar10, Split::Train) => cifar10::TRAIN_IMAGES,
+            (Self::Cifar10, Split::Test) => cifar10::TEST_IMAGES,
             (Self::Glyphs, Split::Train) => glyphs::TRAIN_IMAGES,
             (Self::Glyphs, Split::Test) => glyphs::TEST_IMAGES,
+            (Self::Shapes, Split::Train) => shapes::TRAIN_IMAGES,
+            (Self::Shapes, Split::Test) => shapes::TEST_IMAGES,
         }
     }
 
     /// Tells whether it is generated, so that it needs no files.
     pub fn is_generated(self) -> bool {
         match self {
-            Self::Mnist => false,
-            Self::Glyphs => true,
+            Self::Mnist | Self::Cifar10 => false,
+            Self::Glyphs | Self::Shapes => true,
+        }
+    }
+
+    /// Tells whether it can be opened: it is generated, or there are files of both parts.
+    ///
+    /// What is in the files is not looked at; [`DatasetName::check_files`] does.
+    pub fn is_present(self, datadir: &Path) -> bool {
+        match self {
+            Self::Mnist => mnist::is_present(datadir),
+            Self::Cifar10 => {
+                [Split::Train, Split::Test].iter().all(|&split| cifar10::is_present(datadir, split))
+            }
+            Self::Glyphs | Self::Shapes => true,
+        }
+    }
+
+    /// Compares its files with the checksums of the published ones; a generated dataset has none.
+    pub fn check_files(self, datadir: &Path) -> Vec<FileCheck> {
+        match self {
+            Self::Mnist => mnist::check(datadir).into(),
+            Self::Cifar10 => cifar10::check(datadir),
+            Self::Glyphs | Self::Shapes => Vec::new(),
+        }
+    }
+
+    /// Returns how its training images are altered by default: as those who published results with it did.
+    pub fn augmentation(self) -> Augmentation {
+        match self {
+            Self::Cifar10 => Augmentation::CROP_AND_FLIP,
+            Self::Mnist | Self::Glyphs | Self::Shapes => Augmentation::NONE,
         }
     }
 
@@ -185,7 +255,13 @@ impl DatasetName {
     pub fn description(self) -> &'static str {
         match self {
             Self::Mnist => "handwritten digits (files; `fewbit data fetch mnist` gets them)",
+            Self::Cifar10 => {
+                "photographs of animals and vehicles (files; `fewbit data fetch cifar10` gets them)"
+            }
             Self::Glyphs => "ten drawn symbols, jittered and noisy (generated, needs no files)",
+            Self::Shapes => {
+                "ten coloured figures, turned and half hidden (generated, needs no files)"
+            }
         }
     }
 }

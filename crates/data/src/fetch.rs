@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::Error;
-use crate::mnist::{FILES, PublishedFile, sha256_of};
+use crate::published::{Packing, PublishedFile};
+use crate::{DatasetName, Error, cifar10, mnist};
 
 /// From where to fetch, and how.
 #[derive(Clone, Debug)]
@@ -62,9 +62,51 @@ impl FetchConfig {
                 "https://ossci-datasets.s3.amazonaws.com/mnist".to_owned(),
                 "https://storage.googleapis.com/cvdf-datasets/mnist".to_owned(),
             ],
-            proxy: None,
-            timeout: Duration::from_secs(30),
+            ..Self::without_mirrors()
         }
+    }
+
+    /// Uses the site of CIFAR-10's authors, and a copy of their archive.
+    pub fn cifar10() -> Self {
+        Self {
+            mirrors: vec![
+                "https://www.cs.toronto.edu/~kriz".to_owned(),
+                "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10".to_owned(),
+            ],
+            ..Self::without_mirrors()
+        }
+    }
+
+    /// Uses the mirrors of a dataset; a generated one has none and needs none.
+    pub fn of(name: DatasetName) -> Self {
+        match name {
+            DatasetName::Mnist => Self::mnist(),
+            DatasetName::Cifar10 => Self::cifar10(),
+            DatasetName::Glyphs | DatasetName::Shapes => Self::without_mirrors(),
+        }
+    }
+
+    fn without_mirrors() -> Self {
+        Self { mirrors: Vec::new(), proxy: None, timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Makes the files of a dataset be in `folder`, which may then be given as the `datadir` of [`Dataset::open`](crate::Dataset::open).
+///
+/// A generated dataset has no files: nothing is fetched.
+///
+/// # Errors
+/// As [`fetch_mnist`] and [`fetch_cifar10`].
+pub fn fetch_dataset(
+    name: DatasetName,
+    folder: &Path,
+    config: &FetchConfig,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Vec<FetchedFile>, Error> {
+    match name {
+        DatasetName::Mnist => fetch_mnist(folder, config, progress),
+        DatasetName::Cifar10 => fetch_cifar10(folder, config, progress),
+        DatasetName::Glyphs | DatasetName::Shapes => Ok(Vec::new()),
     }
 }
 
@@ -82,7 +124,23 @@ pub fn fetch_mnist(
     config: &FetchConfig,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<FetchedFile>, Error> {
-    fetch(&FILES, folder, config, progress)
+    fetch(&mnist::FILES, folder, config, progress)
+}
+
+/// Makes the archive of CIFAR-10, `cifar-10-binary.tar.gz`, be in `folder`. It is read in place.
+///
+/// An archive that is there already is kept if it is intact. A download that breaks off leaves `NAME.part`, and the next one goes on from there.
+/// The archive gets its name only when it has the pinned checksum; until then an old file of that name stays as it is.
+///
+/// # Errors
+/// [`ErrorKind::Network`](crate::ErrorKind::Network) if no mirror delivers it, with the reason of each;
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if the folder cannot be written to.
+pub fn fetch_cifar10(
+    folder: &Path,
+    config: &FetchConfig,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Vec<FetchedFile>, Error> {
+    fetch(&[cifar10::ARCHIVE_FILE], folder, config, progress)
 }
 
 fn fetch(
@@ -106,19 +164,25 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     fn run(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<FetchedFile, Error> {
-        let plain = self.folder.join(self.file.name);
-        if plain.exists() {
-            self.file.verify(&plain)?;
-            return Ok(FetchedFile { path: plain, origin: Origin::Kept });
-        }
-        let path = self.folder.join(format!("{}.gz", self.file.name));
+        let name = match self.file.packing {
+            Packing::None => self.file.name.to_owned(),
+            Packing::Gzip { .. } => {
+                let plain = self.folder.join(self.file.name);
+                if plain.exists() {
+                    self.file.verify(&plain)?;
+                    return Ok(FetchedFile { path: plain, origin: Origin::Kept });
+                }
+                format!("{}.gz", self.file.name)
+            }
+        };
+        let path = self.folder.join(&name);
         if path.is_file() && self.file.verify(&path).is_ok() {
             return Ok(FetchedFile { path, origin: Origin::Kept });
         }
-        let part = self.folder.join(format!("{}.gz.part", self.file.name));
+        let part = self.folder.join(format!("{name}.part"));
         let mut attempts = Vec::new();
         for mirror in &self.config.mirrors {
-            let url = format!("{}/{}.gz", mirror.trim_end_matches('/'), self.file.name);
+            let url = format!("{}/{name}", mirror.trim_end_matches('/'));
             match self.ask(&url, mirror, &part, progress, &mut attempts)? {
                 Delivered::Yes => {
                     self.give_name(&part, &path)?;
@@ -143,15 +207,18 @@ impl Fetch<'_> {
         progress: &mut dyn FnMut(Progress<'_>),
         attempts: &mut Vec<Error>,
     ) -> Result<Delivered, Error> {
+        // A packed file may be packed less well than the usual one, but not twice as large.
+        let (usual, most) = match self.file.packing {
+            Packing::None => (self.file.bytes, self.file.bytes),
+            Packing::Gzip { bytes } => (bytes, bytes * 2 + (1 << 16)),
+        };
         loop {
             let before = size(part);
             let mut report = |received_bytes| {
-                let expected_bytes = self.file.packed_bytes.max(received_bytes);
+                let expected_bytes = usual.max(received_bytes);
                 let file = self.file.name;
                 progress(Progress { file, mirror, received_bytes, expected_bytes });
             };
-            // A packed file may be packed less well than the usual one, but not twice as large.
-            let most = self.file.packed_bytes * 2 + (1 << 16);
             match download::download(self.agent, url, part, most, &mut report) {
                 Ok(()) => {}
                 Err(error) if error.kind() == crate::ErrorKind::Io => return Err(error),
@@ -163,7 +230,7 @@ impl Fetch<'_> {
                     return Ok(Delivered::No);
                 }
             }
-            match self.verify_packed(part) {
+            match self.file.verify_download(part) {
                 Ok(()) => return Ok(Delivered::Yes),
                 Err(error) => {
                     attempts.push(Error::network(url, error));
@@ -174,15 +241,6 @@ impl Fetch<'_> {
                     }
                 }
             }
-        }
-    }
-
-    fn verify_packed(&self, part: &Path) -> Result<(), Error> {
-        let found = sha256_of(part, true, self.file.bytes)?;
-        if found == self.file.sha256 {
-            Ok(())
-        } else {
-            Err(Error::checksum(part, found, self.file.sha256))
         }
     }
 

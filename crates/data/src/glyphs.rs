@@ -15,6 +15,7 @@ mod shapes;
 use rayon::prelude::*;
 
 use crate::Split;
+use crate::dataset::Contents;
 use crate::random::Random;
 use render::Canvas;
 use shapes::SHAPES;
@@ -30,12 +31,12 @@ const PIXELS: usize = SIZE * SIZE;
 const SEED: u64 = u64::from_be_bytes(*b"glyphs 1");
 
 /// Draws the first `limit` images and their labels.
-pub(crate) fn generate(split: Split, limit: usize) -> (Vec<u8>, Vec<u8>) {
-    let (count, first_stream) = match split {
+pub(crate) fn generate(split: Split, limit: usize) -> Contents {
+    let (available, first_stream) = match split {
         Split::Train => (TRAIN_IMAGES, 0),
         Split::Test => (TEST_IMAGES, 1 << 32),
     };
-    let count = count.min(limit);
+    let count = available.min(limit);
     let labels: Vec<u8> = (0..count).map(|index| (index % SHAPES.len()) as u8).collect();
     let mut images = vec![0u8; count * PIXELS];
     let numbered = images.par_chunks_exact_mut(PIXELS).zip(&labels).enumerate();
@@ -43,7 +44,7 @@ pub(crate) fn generate(split: Split, limit: usize) -> (Vec<u8>, Vec<u8>) {
         let mut random = Random::new(SEED, first_stream + index as u64);
         draw(usize::from(label), &mut random, image);
     });
-    (images, labels)
+    Contents { images, labels, available, missing_files: Vec::new() }
 }
 
 fn draw(class: usize, random: &mut Random, image: &mut [u8]) {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+pub mod cifar10;
 mod dataset;
 mod error;
 #[cfg(feature = "fetch")]
@@ -12,8 +13,13 @@ mod loader;
 pub mod mnist;
 pub mod npy;
 pub mod npz;
+mod published;
 mod random;
+mod shapes;
+mod warning;
 
 pub use dataset::{Dataset, DatasetName, Split};
 pub use error::{Error, ErrorKind};
-pub use loader::{Batch, Epoch, Loader, LoaderConfig};
+pub use loader::{Augmentation, Batch, Epoch, Loader, LoaderConfig};
+pub use published::{FileCheck, FileState};
+pub use warning::Warning;

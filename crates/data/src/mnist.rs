@@ -5,22 +5,19 @@ mod idx;
 
 use std::path::{Path, PathBuf};
 
+use crate::dataset::Contents;
 use crate::{Error, Split};
 
-#[cfg(feature = "fetch")]
-pub(crate) use check::{FILES, PublishedFile, sha256_of};
-pub use check::{FileCheck, FileState, check};
+pub use crate::published::{FileCheck, FileState};
+pub(crate) use check::FILES;
+pub use check::check;
 
 pub(crate) const TRAIN_IMAGES: usize = 60_000;
 pub(crate) const TEST_IMAGES: usize = 10_000;
 const CLASSES: u8 = 10;
 
 /// Reads the first `limit` images and labels; the whole files are checked all the same.
-pub(crate) fn read(
-    datadir: &Path,
-    split: Split,
-    limit: usize,
-) -> Result<(Vec<u8>, Vec<u8>), Error> {
+pub(crate) fn read(datadir: &Path, split: Split, limit: usize) -> Result<Contents, Error> {
     let (image_name, label_name, most) = match split {
         Split::Train => ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", TRAIN_IMAGES),
         Split::Test => ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", TEST_IMAGES),
@@ -40,10 +37,15 @@ pub(crate) fn read(
         let found = format!("the label {}", labels[index]);
         return Err(Error::malformed(&label_file, place, found, "0 to 9"));
     }
-    let count = count.min(limit);
-    images.truncate(count * 28 * 28);
-    labels.truncate(count);
-    Ok((images, labels))
+    let kept = count.min(limit);
+    images.truncate(kept * 28 * 28);
+    labels.truncate(kept);
+    Ok(Contents { images, labels, available: count, missing_files: Vec::new() })
+}
+
+/// Tells whether all four files are there.
+pub(crate) fn is_present(datadir: &Path) -> bool {
+    FILES.iter().all(|file| find(datadir, file.name).is_ok())
 }
 
 /// The folders in which the files may lie: as given, the customary name, torchvision's layout.

@@ -137,7 +137,7 @@ fn published() -> (PublishedFile, Vec<u8>) {
         name: "t10k-labels-idx1-ubyte",
         sha256: String::leak(hash),
         bytes: 100_000,
-        packed_bytes: packed.len() as u64,
+        packing: Packing::Gzip { bytes: packed.len() as u64 },
     };
     (file, packed)
 }

@@ -85,8 +85,10 @@ fn decode(
         }
     }
     let start = 4 + 4 * extents.len();
-    let mut bytes = vec![0u8; count];
-    let read = fill(&mut reader, &mut bytes).map_err(|error| damaged(path, start, error))?;
+    // As the bytes come, so that a short file with a large promise costs little.
+    let mut bytes = Vec::with_capacity(count.min(1 << 20));
+    let read = reader.by_ref().take(count as u64).read_to_end(&mut bytes);
+    let read = read.map_err(|error| damaged(path, start, error))?;
     if read < count {
         let found = format!("the end of the file at byte {}", start + read);
         let expected = format!("{} bytes in all", start + count);

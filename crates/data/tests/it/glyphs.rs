@@ -83,5 +83,8 @@ fn names_in_any_case_and_near_misses() {
     }
     let error = "mnsit".parse::<DatasetName>().unwrap_err();
     assert_eq!(error.to_string(), "unknown dataset `mnsit`");
-    assert_eq!(error.hint().unwrap(), "did you mean `mnist`? known: mnist, glyphs");
+    assert_eq!(
+        error.hint().unwrap(),
+        "did you mean `mnist`? known: mnist, cifar10, glyphs, shapes"
+    );
 }

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
+mod augmentation;
+mod cifar10;
 mod glyphs;
 mod loader;
 mod mnist;
 mod npy;
 mod npz;
+mod shapes;
 
 use std::path::PathBuf;
 

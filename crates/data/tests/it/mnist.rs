@@ -8,6 +8,7 @@ use fewbit_data::mnist::{FileState, check};
 use fewbit_data::{Dataset, DatasetName, Error, ErrorKind, Split};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
 
 use crate::shared;
 
@@ -204,4 +205,33 @@ fn checking_tells_intact_from_other_and_missing_files() {
     assert_eq!((path, error.kind()), (datadir.path().join(IMAGES), ErrorKind::Checksum));
     let FileState::Differs { error, .. } = labels.state else { panic!("{:?}", labels.state) };
     assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..3000),
+        start in 0..20usize,
+        pack: bool,
+    ) {
+        // A good header up to some place, then anything.
+        let good = image_file(2, 28, 28);
+        let bytes = [&good[..start.min(16)], &bytes].concat();
+        let datadir = tempfile::tempdir().unwrap();
+        fs::write(datadir.path().join(LABELS), label_file(&[9, 0])).unwrap();
+        if pack {
+            fs::write(datadir.path().join(format!("{IMAGES}.gz")), packed(&bytes)).unwrap();
+        } else {
+            fs::write(datadir.path().join(IMAGES), &bytes).unwrap();
+        }
+        let dataset = open(datadir.path());
+        // Only two images of any contents fit the labels.
+        prop_assert_eq!(dataset.is_ok(), bytes.starts_with(&good[..16]) && bytes.len() == good.len());
+        // The same bytes as labels, and packed data that are none.
+        fs::write(datadir.path().join(LABELS), &bytes).unwrap();
+        prop_assert!(open(datadir.path()).is_err());
+        fs::remove_file(datadir.path().join(LABELS)).unwrap();
+        fs::write(datadir.path().join(format!("{LABELS}.gz")), &bytes).unwrap();
+        prop_assert!(open(datadir.path()).is_err());
+    }
 }
