@@ -71,6 +71,7 @@ impl Trainer {
         let seed = recipe.random_seed;
         let order = LoaderConfig {
             workers: config.run.num_workers,
+            augmentation: recipe.dataset.augmentation(),
             ..LoaderConfig::shuffled(recipe.batch_size, seed)
         };
         let train = Loader::new(train, order)?;
