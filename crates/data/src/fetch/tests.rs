@@ -290,3 +290,71 @@ fn an_unpacked_file_is_kept_or_named_as_wrong() {
     let kept = FetchedFile { path: plain, origin: Origin::Kept };
     assert_eq!(run(folder.path(), &config(&[])).unwrap(), [kept]);
 }
+
+/// An archive has the checksum of itself, and exactly its size.
+#[test]
+fn a_file_that_is_published_as_it_is() {
+    let body: Vec<u8> = (0..60_000u32).map(|at| (at * at / 7) as u8).collect();
+    let archive = || {
+        let sha256 = Sha256::digest(&body).iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        });
+        PublishedFile {
+            name: NAME,
+            sha256: String::leak(sha256),
+            bytes: body.len() as u64,
+            packing: Packing::None,
+        }
+    };
+    let run = |folder: &Path, config: &FetchConfig| {
+        let mut last = (0, 0);
+        let fetched = fetch(&[archive()], folder, config, &mut |progress| {
+            last = (progress.received_bytes, progress.expected_bytes);
+        });
+        (fetched, last)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let answers = vec![Answer::Cut(25_000), Answer::Status(503)];
+    let broken = Server::start(body.clone(), answers);
+    let (error, last) = run(folder.path(), &broken.config());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Network);
+    assert_eq!((last, names(folder.path())), ((25_000, 60_000), vec![PART.to_owned()]));
+    let good = Server::start(body.clone(), vec![Answer::Serve]);
+    let path = folder.path().join(NAME);
+    let (fetched, last) = run(folder.path(), &good.config());
+    assert_eq!(fetched.unwrap()[0].path, path);
+    assert_eq!((good.ranges(), last), (vec!["bytes=25000-".to_owned()], (60_000, 60_000)));
+    assert!(fs::read(&path).unwrap() == body);
+    let (kept, _) = run(folder.path(), &config(&[]));
+    assert_eq!(kept.unwrap(), [FetchedFile { path: path.clone(), origin: Origin::Kept }]);
+
+    // A damaged file is replaced, and only by the right one.
+    fs::write(&path, b"damaged").unwrap();
+    for answer in [Answer::Other, Answer::Endless] {
+        let (error, _) = run(folder.path(), &Server::start(body.clone(), vec![answer]).config());
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Network);
+        assert_eq!(fs::read(&path).unwrap(), b"damaged");
+        assert_eq!(names(folder.path()), [NAME]);
+    }
+    assert!(run(folder.path(), &good.config()).0.is_ok());
+    assert!(fs::read(&path).unwrap() == body);
+}
+
+#[test]
+fn every_dataset_with_files_has_mirrors() {
+    for &name in DatasetName::ALL {
+        assert_eq!(FetchConfig::of(name).mirrors.is_empty(), name.is_generated(), "{name}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = FetchConfig::of(DatasetName::Shapes);
+    let fetched = fetch_dataset(DatasetName::Shapes, folder.path(), &nothing, &mut |_| {});
+    assert_eq!((fetched.unwrap(), names(folder.path()).len()), (vec![], 0));
+    for (name, file) in [
+        (DatasetName::Mnist, "train-images-idx3"),
+        (DatasetName::Cifar10, "cifar-10-binary.tar.gz"),
+    ] {
+        let error = fetch_dataset(name, folder.path(), &config(&[]), &mut |_| {}).unwrap_err();
+        assert!(error.to_string().contains(file), "{error}");
+    }
+}
