@@ -56,7 +56,7 @@ pub(crate) fn multiply<P: Panels>(
     if a.rows == 0 || columns == 0 {
         return;
     }
-    let product = Product { level, words, depth, a, b, c: Output::new(c, columns) };
+    let product = Product { level, words, depth, a, b, c: Output::new(c) };
     let panels = columns.div_ceil(COLUMNS);
     let threads = if a.rows * columns.next_multiple_of(16) * depth < ALONE {
         1
@@ -172,9 +172,20 @@ impl<P: Panels> Product<'_, P> {
             let count = (rows.end - row).min(ROWS);
             let first = row * self.a.row_step + depth.start * self.a.step;
             let starts: [usize; ROWS] = std::array::from_fn(|i| first + i * self.a.row_step);
+            let column = panel * COLUMNS;
+            let outputs: [usize; ROWS] =
+                std::array::from_fn(|i| (row + i) * self.b.columns() + column);
             // SAFETY: each tile is computed once for each block of the inner dimension, by one thread; blocks come one after another.
-            let corner = unsafe { self.c.tile(row, panel * COLUMNS) };
-            tile::multiply(self.level, &operands, &starts[..count], columns, start, finish, corner);
+            let outputs = unsafe { self.c.rows(&outputs[..count]) };
+            tile::multiply(
+                self.level,
+                &operands,
+                &starts[..count],
+                columns,
+                start,
+                finish,
+                outputs,
+            );
             row += count;
         }
     }

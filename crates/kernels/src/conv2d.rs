@@ -1,8 +1,14 @@
 //! Two-dimensional convolution (cross-correlation, zero padding) under the arithmetic contract, and its gradients.
 
+mod forward;
+mod grad_input;
+mod grad_weight;
+mod image;
 pub mod reference;
+mod taps;
 
 use crate::Accumulation;
+use crate::isa::Level;
 
 /// Zeros around an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,32 +111,32 @@ pub fn conv2d(
     shape: &Conv2dShape,
     accumulation: Accumulation,
 ) {
-    shape.check(x.len(), w.len(), y.len());
-    reference::conv2d(x, w, y, shape, accumulation);
+    forward::convolve(Level::current(), x, w, y, shape, accumulation);
 }
 
 /// Gradient of [`conv2d`] to its input: `dx` from `dy`.
 ///
-/// Deterministic and independent of the number of threads.
+/// Each value is one chain of fused multiply-adds in `f32`. Deterministic and independent of the number of threads.
 ///
 /// # Shape
 /// `dy`: `[N, O, OH, OW]`, `w`: `[O, C / groups, KH, KW]`, `dx`: `[N, C, H, W]`.
 /// # Panics
 /// If a slice has another length, or the shape has no output.
 pub fn conv2d_grad_input(dy: &[f32], w: &[f32], dx: &mut [f32], shape: &Conv2dShape) {
-    shape.check(dx.len(), w.len(), dy.len());
-    reference::conv2d_grad_input(dy, w, dx, shape);
+    grad_input::convolve(Level::current(), dy, w, dx, shape);
 }
 
 /// Gradient of [`conv2d`] to its weight: `dw` from `dy` and the input.
 ///
-/// Deterministic and independent of the number of threads.
+/// Each value is a sum of a few chains of fused multiply-adds in `f32`, one for each fixed part of the batch. Deterministic and independent of the number of threads.
 ///
 /// # Shape
 /// `x`: `[N, C, H, W]`, `dy`: `[N, O, OH, OW]`, `dw`: `[O, C / groups, KH, KW]`.
 /// # Panics
 /// If a slice has another length, or the shape has no output.
 pub fn conv2d_grad_weight(x: &[f32], dy: &[f32], dw: &mut [f32], shape: &Conv2dShape) {
-    shape.check(x.len(), dw.len(), dy.len());
-    reference::conv2d_grad_weight(x, dy, dw, shape);
+    grad_weight::convolve(Level::current(), x, dy, dw, shape);
 }
+
+#[cfg(test)]
+mod tests;

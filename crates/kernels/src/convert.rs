@@ -65,6 +65,75 @@ impl Conversion {
     }
 }
 
+impl Conversion {
+    /// Converts a plane of one number per word, the one at `place` in it: place 0 fills the words, the others are added. False as in [`row`](Self::row).
+    pub(crate) fn plane(self, level: Level, x: &[f32], place: usize, words: &mut [u32]) -> bool {
+        assert_eq!(x.len(), words.len(), "words of a plane");
+        let keep = if place == 0 { 0 } else { !0 };
+        match self {
+            Self::Float | Self::FloatPairs => {
+                words.copy_from_slice(scratch::bits(x));
+                true
+            }
+            Self::Bf16 => bf16_plane(level, x, words, keep, 16 * place as u32),
+            Self::I16(low, high) => {
+                integer_plane(level, x, words, keep, 16 * place as u32, 0xffff, low, high, 0)
+            }
+            Self::I8(low, high) => {
+                integer_plane(level, x, words, keep, 8 * place as u32, 0xff, low, high, 0)
+            }
+            Self::U8Offset(low, high) => integer_plane(
+                level,
+                x,
+                words,
+                keep,
+                8 * place as u32,
+                0xff,
+                low,
+                high,
+                OFFSET as u32,
+            ),
+        }
+    }
+
+    /// The word that stands for zeros.
+    pub(crate) fn zero(self) -> u32 {
+        match self {
+            Self::U8Offset(..) => 0x8080_8080,
+            _ => 0,
+        }
+    }
+}
+
+multiversion! {
+    fn bf16_plane(level, x: &[f32], words: &mut [u32], keep: u32, shift: u32) -> bool {
+        let x = &x[..words.len()];
+        let mut wrong = 0_u32;
+        for i in 0..x.len() {
+            let bits = x[i].to_bits();
+            let magnitude = bits & 0x7fff_ffff;
+            let inside = (magnitude == 0) | (BF16_SMALLEST..=BF16_LARGEST).contains(&magnitude);
+            wrong |= u32::from(!inside) | (bits & 0xffff);
+            words[i] = (words[i] & keep) | ((bits >> 16) << shift);
+        }
+        wrong == 0
+    }
+}
+
+multiversion! {
+    fn integer_plane(level, x: &[f32], words: &mut [u32], keep: u32, shift: u32, mask: u32, low: f32, high: f32, flip: u32) -> bool {
+        let x = &x[..words.len()];
+        let mut wrong = 0_u32;
+        for i in 0..x.len() {
+            let sum = x[i] + ROUND;
+            let right = (sum - ROUND == x[i]) & (x[i] >= low) & (x[i] <= high);
+            wrong |= u32::from(!right);
+            words[i] = (words[i] & keep) | (((sum.to_bits() ^ flip) & mask) << shift);
+        }
+        wrong == 0
+    }
+}
+
 multiversion! {
     fn swapped(level, x: &[u32], words: &mut [u32]) {
         let words = &mut words[..x.len()];

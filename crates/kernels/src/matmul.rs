@@ -2,6 +2,7 @@
 
 mod packed;
 mod product;
+pub(crate) use product::Conversions;
 pub mod reference;
 
 pub use packed::PackedWeights;

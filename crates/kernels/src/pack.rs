@@ -34,6 +34,37 @@ pub(crate) fn transposed(
     }
 }
 
+/// Transposes, each column to a place of its own: `out[places[c] + r] = words[r * row_step + c]` for `r < rows`.
+pub(crate) fn scattered(
+    level: Level,
+    words: &[u32],
+    row_step: usize,
+    rows: usize,
+    places: &[usize],
+    out: &mut [u32],
+) {
+    let columns = places.len();
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let end = (rows - 1) * row_step + columns;
+    assert!(end <= words.len(), "{rows} rows of {columns}, {row_step} apart, of {}", words.len());
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(_) | Level::Avx512VnniBf16(_) => {
+            // SAFETY: the machine has AVX-512 F; all rows lie inside `words`.
+            unsafe { avx512::scattered(words, row_step, rows, places, out) }
+        }
+        _ => {
+            for (c, &place) in places.iter().enumerate() {
+                for (r, out) in out[place..][..rows].iter_mut().enumerate() {
+                    *out = words[r * row_step + c];
+                }
+            }
+        }
+    }
+}
+
 /// Packs `columns` neighbouring columns of a matrix: `packed[k * 32 + j] = words[k * step + j]` for `j < columns`.
 pub(crate) fn rows(words: &[u32], step: usize, columns: usize, packed: &mut [u32]) {
     for (k, packed) in packed.chunks_exact_mut(COLUMNS).enumerate() {
@@ -82,7 +113,7 @@ mod avx512 {
     ) {
         for k in (0..depth).step_by(LANES) {
             let count = (depth - k).min(LANES);
-            let mask: __mmask16 = if count == LANES { !0 } else { !(!0 << count) };
+            let mask = first(count);
             for half in 0..COLUMNS / LANES {
                 let mut square = [_mm512_setzero_si512(); LANES];
                 for (j, row) in square.iter_mut().enumerate() {
@@ -101,6 +132,40 @@ mod avx512 {
                 }
             }
         }
+    }
+
+    /// # Safety
+    /// The machine has AVX-512 F; `rows` rows of `places.len()` words, `row_step` apart, lie in `words`.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn scattered(
+        words: &[u32],
+        row_step: usize,
+        rows: usize,
+        places: &[usize],
+        out: &mut [u32],
+    ) {
+        for r in (0..rows).step_by(LANES) {
+            let height = (rows - r).min(LANES);
+            for (c, places) in places.chunks(LANES).enumerate() {
+                let mut square = [_mm512_setzero_si512(); LANES];
+                for (i, row) in square.iter_mut().enumerate().take(height) {
+                    let place = words[(r + i) * row_step + c * LANES..].as_ptr();
+                    // SAFETY: the row has that many words from here.
+                    *row = unsafe { _mm512_maskz_loadu_epi32(first(places.len()), place.cast()) };
+                }
+                let square = transpose(square);
+                for (column, &place) in square.iter().zip(places) {
+                    let place = out[place + r..][..height].as_mut_ptr();
+                    // SAFETY: `height` words are there.
+                    unsafe { _mm512_mask_storeu_epi32(place.cast(), first(height), *column) };
+                }
+            }
+        }
+    }
+
+    /// The first `count` lanes.
+    fn first(count: usize) -> __mmask16 {
+        if count >= LANES { !0 } else { !(!0 << count) }
     }
 
     #[inline]
@@ -161,6 +226,15 @@ mod tests {
                     let mut packed = vec![9; depth * COLUMNS];
                     transposed(level, &words, step, columns, &mut packed);
                     assert_eq!(packed, expected, "{columns} {depth} {level:?}");
+                }
+                let places: Vec<usize> = (0..depth).map(|k| (depth - 1 - k) * columns).collect();
+                for level in Level::all() {
+                    let mut out = vec![9; depth * columns];
+                    scattered(level, &words, step, columns, &places, &mut out);
+                    for (i, &out) in out.iter().enumerate() {
+                        let (k, j) = (depth - 1 - i / columns, i % columns);
+                        assert_eq!(out, (j * step + k) as u32, "{columns} {depth} {level:?}");
+                    }
                 }
                 let mut packed = vec![9; depth * COLUMNS];
                 strided(&words, step, 1, columns, &mut packed);

@@ -112,47 +112,59 @@ pub(crate) enum Finish {
     Float,
 }
 
-/// Where a tile is written to: a matrix that several threads fill, each its own tiles.
+/// Where tiles are written to: a slice that several threads fill, each its own elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output<'a> {
     data: *mut u32,
     len: usize,
-    stride: usize,
     lifetime: std::marker::PhantomData<&'a mut [u32]>,
 }
 
-// SAFETY: it stands for a `&mut [u32]`; that no two threads write the same element is promised to `Output::tile`.
+// SAFETY: it stands for a `&mut [u32]`; that no two threads use the same element is promised to `rows` and `slice`.
 unsafe impl Send for Output<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Output<'_> {}
 
 impl<'a> Output<'a> {
-    /// A row-major matrix with rows `stride` apart.
-    pub(crate) fn new(c: &'a mut [f32], stride: usize) -> Self {
-        let len = c.len();
-        Self { data: c.as_mut_ptr().cast(), len, stride, lifetime: std::marker::PhantomData }
+    /// All elements of a slice.
+    pub(crate) fn new(c: &'a mut [f32]) -> Self {
+        Self { data: c.as_mut_ptr().cast(), len: c.len(), lifetime: std::marker::PhantomData }
     }
 
-    /// A tile's corner at `row` and `column`.
+    /// All elements of a slice of words.
+    pub(crate) fn of_words(c: &'a mut [u32]) -> Self {
+        Self { data: c.as_mut_ptr(), len: c.len(), lifetime: std::marker::PhantomData }
+    }
+
+    /// The rows of a tile, by where they begin.
     ///
     /// # Safety
-    /// While the tile is in use, nobody else reads or writes its elements.
-    pub(crate) unsafe fn tile(&self, row: usize, column: usize) -> Corner<'a> {
-        let at = row * self.stride + column;
-        assert!(at <= self.len, "tile at row {row}, column {column} of {} words", self.len);
-        // SAFETY: `at` is not beyond the end.
-        let data = unsafe { self.data.add(at) };
-        Corner { data, len: self.len - at, stride: self.stride, lifetime: self.lifetime }
+    /// The rows do not overlap, and while they are in use nobody else reads or writes their elements.
+    pub(crate) unsafe fn rows<'b>(&self, starts: &'b [usize]) -> OutputRows<'b>
+    where
+        'a: 'b,
+    {
+        OutputRows { data: self.data, len: self.len, starts }
+    }
+
+    /// A part of the slice.
+    ///
+    /// # Safety
+    /// While it is in use, nobody else reads or writes its elements.
+    pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [u32] {
+        let end = start.checked_add(len);
+        assert!(end.is_some_and(|end| end <= self.len), "{len} words at {start} of {}", self.len);
+        // SAFETY: they lie inside, and are the caller's alone.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
     }
 }
 
-/// The corner of a tile in a matrix.
+/// The rows of a tile of an output.
 #[derive(Debug)]
-pub(crate) struct Corner<'a> {
+pub(crate) struct OutputRows<'a> {
     data: *mut u32,
     len: usize,
-    stride: usize,
-    lifetime: std::marker::PhantomData<&'a mut [u32]>,
+    starts: &'a [usize],
 }
 
 /// The operands of a tile.
@@ -175,8 +187,7 @@ struct Raw {
     b: *const u32,
     start: RawStart,
     finish: Finish,
-    c: *mut u32,
-    c_stride: usize,
+    c: [*mut u32; ROWS],
     columns: usize,
     row_count: usize,
 }
@@ -201,7 +212,7 @@ pub(crate) fn multiply(
     columns: usize,
     start: Start<'_>,
     finish: Finish,
-    c: Corner<'_>,
+    c: OutputRows<'_>,
 ) {
     let Operands { words, inner, a, b } = operands;
     if rows.is_empty() || columns == 0 {
@@ -209,12 +220,14 @@ pub(crate) fn multiply(
     }
     assert!(rows.len() <= ROWS && columns <= COLUMNS, "tile of {} x {columns}", rows.len());
     assert!(words.runs_on(level), "{words:?} on {level:?}");
-    let last = (rows.len() - 1) * c.stride + columns;
-    assert!(
-        columns <= c.stride.max(columns) && last <= c.len,
-        "output of {last} words of {}",
-        c.len
-    );
+    assert_eq!(rows.len(), c.starts.len(), "rows of a tile and of its output");
+    let mut outputs = [c.data; ROWS];
+    for (&start, output) in c.starts.iter().zip(&mut outputs) {
+        let end = start.checked_add(columns);
+        assert!(end.is_some_and(|end| end <= c.len), "{columns} words at {start} of {}", c.len);
+        // SAFETY: the row begins inside.
+        *output = unsafe { c.data.add(start) };
+    }
     if inner.b_extent > 0 {
         let end = inner.b_extent - 1 + COLUMNS;
         assert!(end <= b.len(), "{end} words of {}", b.len());
@@ -240,13 +253,12 @@ pub(crate) fn multiply(
             Start::Sums => RawStart::Sums,
         },
         finish,
-        c: c.data,
-        c_stride: c.stride,
+        c: outputs,
         columns,
         row_count: rows.len(),
     };
     // SAFETY: every row, every place of `b` with 32 columns and every output lies inside its slice, as asserted; the outputs
-    // are ours by the promise of `Output::tile`; `level` has the instructions, and `words` runs on it.
+    // are ours by the promise of `Output::rows`; `level` has the instructions, and `words` runs on it.
     unsafe {
         match level {
             Level::Scalar => portable::tile(*words, &raw),

@@ -52,14 +52,14 @@ pub(super) fn by_definition(
 
 /// What the operands are converted to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Conversions {
-    pub(super) x: Conversion,
-    pub(super) w: Conversion,
+pub(crate) struct Conversions {
+    pub(crate) x: Conversion,
+    pub(crate) w: Conversion,
 }
 
 impl Conversions {
     /// The ways to compute a product, the fastest first; the next one is for operands that do not fit. Behind the last is the definition.
-    pub(super) fn all(level: Level, k: usize, accumulation: Accumulation) -> Vec<Self> {
+    pub(crate) fn all(level: Level, k: usize, accumulation: Accumulation) -> Vec<Self> {
         let has_dot_products = matches!(level, Level::Avx512VnniBf16(_));
         let both = |conversion| Self { x: conversion, w: conversion };
         match accumulation {

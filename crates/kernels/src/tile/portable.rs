@@ -24,7 +24,7 @@ unsafe fn rows(raw: &Raw, dot: impl Fn(u32, u32, u32) -> u32, float: impl Fn(u32
     for i in 0..raw.row_count {
         let mut acc = [0_u32; COLUMNS];
         // SAFETY: row `i` has `columns` outputs, and the start of columns has 32 integers.
-        let c = unsafe { std::slice::from_raw_parts_mut(raw.c.add(i * raw.c_stride), raw.columns) };
+        let c = unsafe { std::slice::from_raw_parts_mut(raw.c[i], raw.columns) };
         match raw.start {
             RawStart::Zero => {}
             RawStart::Columns(start) => {

@@ -100,7 +100,7 @@ impl Dot for I16 {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn kernel<D: Dot, const R: usize>(raw: &Raw, row: usize, column: usize) {
     let count = (raw.row_count - row).min(R);
-    let c = |i: usize, v: usize| raw.c.wrapping_add((row + i) * raw.c_stride + column + v * LANES);
+    let c = |i: usize, v: usize| raw.c[row + i].wrapping_add(column + v * LANES);
     let masks: [__m256i; PART.1] = std::array::from_fn(|v| {
         let left = raw.columns.saturating_sub(column + v * LANES).min(LANES) as i32;
         _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))

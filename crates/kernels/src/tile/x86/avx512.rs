@@ -152,13 +152,13 @@ macro_rules! kernels {
                     }
                     RawStart::Sums => {
                         for (i, acc) in acc.iter_mut().enumerate() {
-                            let row = i.min(raw.row_count - 1) * raw.c_stride;
+                            let row = raw.c[i.min(raw.row_count - 1)];
                             for v in 0..V {
                                 // SAFETY: the mask leaves the outputs of this row.
                                 acc[v] = unsafe {
                                     _mm512_maskz_loadu_epi32(
                                         mask(v),
-                                        raw.c.add(row).wrapping_add(v * LANES).cast(),
+                                        row.wrapping_add(v * LANES).cast(),
                                     )
                                 };
                             }
@@ -196,7 +196,7 @@ macro_rules! kernels {
                                 let sums = acc[i][v];
                                 let value =
                                     if raw.finish == Finish::Float { D::float(sums) } else { sums };
-                                let place = raw.c.add(i * raw.c_stride).wrapping_add(v * LANES);
+                                let place = raw.c[i].wrapping_add(v * LANES);
                                 _mm512_mask_storeu_epi32(place.cast(), mask(v), value);
                             }
                         }
