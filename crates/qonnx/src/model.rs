@@ -5,6 +5,7 @@ mod build;
 mod execute;
 mod info;
 
+pub(crate) use build::version;
 pub use info::TensorInfo;
 
 use std::collections::HashMap;

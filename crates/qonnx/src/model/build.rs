@@ -35,7 +35,7 @@ pub(super) fn build(model: &ModelProto, options: Options) -> Result<Model, Error
 }
 
 /// The version of an operator set: qonnx takes 1 for those that a file does not list, and 11 for ONNX itself.
-fn version(model: &ModelProto, domain: &str) -> i64 {
+pub(crate) fn version(model: &ModelProto, domain: &str) -> i64 {
     let standard = |domain: &str| matches!(domain, "" | "ai.onnx");
     let same = |other: &str| other == domain || (standard(other) && standard(domain));
     let listed = model.opset_import.iter().find(|set| same(set.domain()));

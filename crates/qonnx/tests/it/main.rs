@@ -4,6 +4,7 @@
 
 mod golden_operators;
 mod graphs;
+mod networks;
 mod zoo;
 
 use std::path::{Path, PathBuf};
