@@ -111,6 +111,19 @@ pub enum ErrorKind {
         /// What the network needs.
         expected: String,
     },
+    /// A layer for which QONNX has no operator.
+    #[error("layer {layer:?} cannot be exported: it has {what}, expected {expected}")]
+    NotExportable {
+        /// The layer.
+        layer: String,
+        /// What QONNX cannot say.
+        what: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// The graph of an exported file is wrong.
+    #[error(transparent)]
+    Onnx(#[from] fewbit_onnx::Error),
     /// A number format refused a value.
     #[error(transparent)]
     Format(#[from] fewbit_formats::Error),
@@ -119,6 +132,12 @@ pub enum ErrorKind {
 impl From<fewbit_formats::Error> for Error {
     fn from(error: fewbit_formats::Error) -> Self {
         Self::new(ErrorKind::Format(error))
+    }
+}
+
+impl From<fewbit_onnx::Error> for Error {
+    fn from(error: fewbit_onnx::Error) -> Self {
+        Self::new(ErrorKind::Onnx(error))
     }
 }
 

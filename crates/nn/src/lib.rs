@@ -2,7 +2,7 @@
 //!
 //! Burn gives tensors, gradients and devices; nothing outside of this crate names it. The operations
 //! that few-bit networks live by are in [`ops`], the rules by which tensors become few-bit numbers in
-//! [`quantizer`], and what is built from both in [`network`].
+//! [`quantizer`], what is built from both in [`network`], and its QONNX file in [`export`].
 //!
 //! ```
 //! use fewbit_nn::{Device, Network, NetworkConfig, Pass, Tensor, ops};
@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod export;
 pub mod network;
 pub mod ops;
 pub mod quantizer;

@@ -8,6 +8,7 @@ mod scale_state;
 mod state;
 mod taps;
 
+pub(crate) use layer::part;
 pub use layer::{BatchNorm, Layer, Linear, NamedLayer, TensorNorm};
 pub use parameter::{Clipping, Parameter};
 pub use state::{LoadReport, StateData, StateTensor, Strictness};

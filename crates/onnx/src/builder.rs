@@ -157,6 +157,31 @@ impl GraphBuilder {
         Ok(())
     }
 
+    /// Gives the output of a node another name, before it becomes an output of the graph.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Graph`] if there is no such tensor or it is no output of a node, or if the new
+    /// name is in use.
+    pub fn rename(&mut self, tensor: &str, name: &str) -> Result<(), Error> {
+        let Some(Tensor { data_type, dims, origin: Origin::Node }) =
+            self.tensors.get(tensor).cloned()
+        else {
+            return Err(Error::new(ErrorKind::Graph, "no node makes it").within(place(tensor)));
+        };
+        self.define(name, data_type, &dims, Origin::Node)?;
+        self.tensors.remove(tensor);
+        for node in &mut self.graph.node {
+            let names = node.input.iter_mut().chain(&mut node.output);
+            names.filter(|old| *old == tensor).for_each(|old| name.clone_into(old));
+        }
+        for note in &mut self.graph.quantization_annotation {
+            if note.tensor_name() == tensor {
+                note.tensor_name = Some(name.to_owned());
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a tensor an output of the graph.
     ///
     /// # Errors

@@ -76,6 +76,24 @@ fn the_operator_sets_are_the_lowest_that_have_all_operators() {
 }
 
 #[test]
+fn an_output_gets_its_name_last() {
+    let mut graph = GraphBuilder::new("g");
+    graph.input("x", &[1]).unwrap();
+    graph.add(Node::standard("a", "Relu").inputs(["x"]).output("last", &[1])).unwrap();
+    graph.add(Node::standard("b", "Relu").inputs(["last"]).output("more", &[2])).unwrap();
+    graph.annotate("last", "INT2").unwrap();
+    graph.rename("last", "out").unwrap();
+    for (tensor, name) in [("last", "other"), ("x", "other"), ("out", "x"), ("out", "more")] {
+        assert_eq!(graph.rename(tensor, name).unwrap_err().kind(), ErrorKind::Graph);
+    }
+    graph.output("out").unwrap();
+    let graph = graph.finish("p", "1").unwrap().graph.unwrap();
+    assert_eq!((&graph.node[0].output[0], &graph.node[1].input[0]), (&"out".into(), &"out".into()));
+    assert_eq!(graph.output[0].name(), "out");
+    assert_eq!(graph.quantization_annotation[0].tensor_name(), "out");
+}
+
+#[test]
 fn constants_are_stored_once_and_named_by_their_value() {
     let mut graph = GraphBuilder::new("g");
     let cases = [

@@ -1,0 +1,109 @@
+//! The nodes of each layer, in the order in which the published exporter writes them.
+
+use fewbit_onnx::tensor::TensorValue;
+
+use super::{Exporter, standard};
+use crate::error::Error;
+use crate::network::{BatchNorm, Linear, Parameter, TensorNorm, part};
+use crate::tensor::Tensor;
+
+/// What ONNX calls momentum: the share of the old statistics in the running ones. Evaluation does not
+/// use it.
+const ONNX_MOMENTUM: f32 = 0.9;
+
+impl Exporter {
+    pub(super) fn flatten(&mut self, name: &str) -> Result<(), Error> {
+        let dims = self.dims(&self.current);
+        let flat = [dims[0], dims[1..].iter().product()];
+        let shape = self.graph.constant(&TensorValue::vector(vec![dims[0] as i64, -1]))?;
+        let node = standard(name, part::RESHAPE, "Reshape").inputs([&*self.current, &shape]);
+        self.current = self.add(name, part::RESHAPE, node, &flat)?;
+        Ok(())
+    }
+
+    pub(super) fn scale_shift(&mut self, name: &str, scale: f32, shift: f32) -> Result<(), Error> {
+        let dims = self.dims(&self.current);
+        let scale = self.graph.constant(&TensorValue::scalar(scale))?;
+        let shift = self.graph.constant(&TensorValue::vector(vec![shift]))?;
+        let node = standard(name, part::MUL, "Mul").inputs([&*self.current, &scale]);
+        let product = self.add(name, part::MUL, node, &dims)?;
+        let node = standard(name, part::SUB, "Sub").inputs([&*product, &shift]);
+        self.current = self.add(name, part::SUB, node, &dims)?;
+        Ok(())
+    }
+
+    pub(super) fn linear(&mut self, name: &str, linear: &Linear) -> Result<(), Error> {
+        let weight = self.parameter(name, "weight", &linear.weight)?;
+        let weight = self.weight_quantizer(name, &weight, linear)?;
+        let [outputs, inputs] = self.dims(&weight)[..] else {
+            unreachable!("the weight of a linear layer has two dimensions")
+        };
+        let node = standard(name, part::TRANSPOSE, "Transpose").inputs([&*weight]);
+        let node = node.ints("perm", &[1, 0]);
+        let transposed = self.add(name, part::TRANSPOSE, node, &[inputs, outputs])?;
+        let batch = self.dims(&self.current)[0];
+        let node = standard(name, part::MATMUL, "MatMul").inputs([&*self.current, &transposed]);
+        self.current = self.add(name, part::MATMUL, node, &[batch, outputs])?;
+        Ok(())
+    }
+
+    pub(super) fn batch_norm(&mut self, name: &str, norm: &BatchNorm) -> Result<(), Error> {
+        let dims = self.dims(&self.current);
+        let weight = self.parameter(name, "weight", &norm.weight)?;
+        let bias = self.parameter(name, "bias", &norm.bias)?;
+        let mean = self.values(name, "running_mean", &norm.running_mean)?;
+        let var = self.values(name, "running_var", &norm.running_var)?;
+        let node = standard(name, part::BATCH_NORM, "BatchNormalization")
+            .inputs([&*self.current, &weight, &bias, &mean, &var])
+            .float("epsilon", norm.epsilon)
+            .float("momentum", ONNX_MOMENTUM);
+        self.current = self.add(name, part::BATCH_NORM, node, &dims)?;
+        Ok(())
+    }
+
+    /// `(x - mean) / variance^0.5 * weight + bias`; the variance comes with its offset.
+    pub(super) fn tensor_norm(&mut self, name: &str, norm: &TensorNorm) -> Result<(), Error> {
+        let dims = self.dims(&self.current);
+        let mean = self.values(name, "running_mean", &[norm.running_mean])?;
+        let variance = self.values(name, "running_var_eps", &[norm.running_var + norm.epsilon])?;
+        let half = self.graph.constant(&TensorValue::scalar(0.5_f32))?;
+        let weight = self.parameter(name, "weight", &norm.weight)?;
+        let bias = self.parameter(name, "bias", &norm.bias)?;
+        let node = standard(name, part::DEVIATION, "Sub").inputs([&*self.current, &mean]);
+        let deviation = self.add(name, part::DEVIATION, node, &dims)?;
+        let node = standard(name, part::SPREAD, "Pow").inputs([&*variance, &half]);
+        let spread = self.add(name, part::SPREAD, node, &[1])?;
+        let node = standard(name, part::DIV, "Div").inputs([&*deviation, &spread]);
+        let normalized = self.add(name, part::DIV, node, &dims)?;
+        let node = standard(name, part::MUL, "Mul").inputs([&*normalized, &weight]);
+        let scaled = self.add(name, part::MUL, node, &dims)?;
+        let node = standard(name, part::ADD, "Add").inputs([&*scaled, &bias]);
+        self.current = self.add(name, part::ADD, node, &dims)?;
+        Ok(())
+    }
+
+    /// Stores a trainable tensor under the name that checkpoints give it.
+    fn parameter(
+        &mut self,
+        layer: &str,
+        own: &str,
+        parameter: &Parameter,
+    ) -> Result<String, Error> {
+        let tensor: &Tensor = parameter.value();
+        let name = format!("{layer}.{own}");
+        self.graph.initializer(&name, &TensorValue::new(tensor.shape(), tensor.to_vec())?)?;
+        Ok(name)
+    }
+
+    /// Stores a list of numbers of a layer.
+    pub(super) fn values(
+        &mut self,
+        layer: &str,
+        own: &str,
+        values: &[f32],
+    ) -> Result<String, Error> {
+        let name = format!("{layer}.{own}");
+        self.graph.initializer(&name, &TensorValue::vector(values.to_vec()))?;
+        Ok(name)
+    }
+}
