@@ -4,6 +4,9 @@
 //! with stripes and spots; a line crosses it, a patch hides a part of it, and there is noise. So neither colour nor place tells the
 //! class, only the outline does. Image `i` depends on nothing but `i` and the split.
 //!
+//! How hard it is (test images, 20,000 to learn from, f32, 3 to 6 epochs): the nearest class mean gets 11 %, a linear model 13 %,
+//! an MLP 3072-64-64-64-10 39 %, three strided 3x3 convolutions of 8, 16 and 32 channels 66 %, of 24, 48 and 96 channels 89 %.
+//!
 //! The pixels are the same on every machine: only additions, multiplications, divisions, square roots and comparisons of `f32` are used,
 //! which IEEE 754 defines to the last bit, and random integers.
 
