@@ -1,3 +1,25 @@
-//! The `fewbit` program.
+//! The `fewbit` program: trains few-bit networks, exports them to QONNX, runs QONNX files, and
+//! proves that file and network compute the same.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod clock;
+mod command_line;
+mod commands;
+mod console;
+mod environment;
+mod executor;
+mod failure;
+mod files;
+mod interrupt;
+mod nearest;
+mod program;
+mod progress;
+mod runs;
+mod verification;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    program::run(std::env::args_os().collect())
+}

@@ -1,0 +1,187 @@
+//! What was typed: flags as [`Cli`], before any of it is resolved.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{data, eval, export, formats, run, train, verify};
+
+/// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
+/// that both compute the same.
+#[derive(Debug, Parser)]
+#[command(name = "fewbit", version, propagate_version = false, disable_help_subcommand = true)]
+#[command(after_help = "Start with `fewbit train`: it needs no data and no network connection.\n\
+                        `fewbit COMMAND --help` shows examples that run.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub json: bool,
+    /// Say only what went wrong
+    #[arg(long, short, global = true, help_heading = "Common options")]
+    pub quiet: bool,
+    /// Number of threads [default: all cores]; results do not depend on it
+    #[arg(long, value_name = "N", global = true, help_heading = "Common options")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a network and write a run folder; without flags, a demonstration of about a minute
+    #[command(after_help = help(train::EXAMPLES, train::NOTES))]
+    Train(Box<train::TrainArgs>),
+    /// Measure the accuracy of a checkpoint
+    #[command(after_help = help(eval::EXAMPLES, ""))]
+    Eval(eval::EvalArgs),
+    /// Turn a checkpoint into a QONNX file
+    #[command(after_help = help(export::EXAMPLES, ""))]
+    Export(export::ExportArgs),
+    /// Compare a checkpoint with its QONNX file, bit for bit, over a whole test set
+    #[command(after_help = help(verify::EXAMPLES, verify::NOTES))]
+    Verify(verify::VerifyArgs),
+    /// Run an ONNX or QONNX file on arrays or on a dataset
+    #[command(after_help = help(run::EXAMPLES, ""))]
+    Run(run::RunArgs),
+    /// Explain a number format: range, values, encoding and decoding
+    #[command(after_help = help(formats::EXAMPLES, ""))]
+    Formats(formats::FormatsArgs),
+    /// Fetch, check and list datasets
+    #[command(after_help = help(data::EXAMPLES, ""))]
+    Data(data::DataArgs),
+}
+
+/// A command line for `--help`, which the tests run as well.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// What it does.
+    pub purpose: &'static str,
+    /// What to type into a shell; one or more lines.
+    pub lines: &'static str,
+}
+
+/// The end of a help page.
+fn help(examples: &[Example], notes: &str) -> String {
+    let mut text = String::from("Examples:\n");
+    for Example { purpose, lines } in examples {
+        text.push_str(&format!("  # {purpose}\n"));
+        text.extend(lines.lines().map(|line| format!("  $ {line}\n")));
+    }
+    if !notes.is_empty() {
+        text.push('\n');
+        text.push_str(notes);
+    }
+    text.trim_end().to_owned()
+}
+
+/// Makes `--num_workers` and `--num-workers` the same flag. Values, also those after `=`, stay.
+pub fn normalise(argv: Vec<OsString>) -> Vec<OsString> {
+    let mut flags_end = false;
+    argv.into_iter()
+        .map(|argument| {
+            let text = argument.to_str().unwrap_or_default();
+            flags_end |= text == "--";
+            if flags_end || !text.starts_with("--") {
+                return argument;
+            }
+            let (name, value) = text.split_at(text.find('=').unwrap_or(text.len()));
+            OsString::from(format!("{}{value}", name.replace('_', "-")))
+        })
+        .collect()
+}
+
+/// Reads an argument where the published program takes `None` for "not given".
+pub fn given<T: Clone>(value: &Option<Nullable<T>>) -> Option<T> {
+    match value {
+        Some(Nullable::Value(value)) => Some(value.clone()),
+        Some(Nullable::None) | None => None,
+    }
+}
+
+/// A value or the word `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nullable<T> {
+    /// The word `None`.
+    None,
+    /// A value.
+    Value(T),
+}
+
+impl<T: std::str::FromStr> std::str::FromStr for Nullable<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text == "None" { Ok(Self::None) } else { text.parse().map(Self::Value) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn normalised(argv: &[&str]) -> Vec<String> {
+        normalise(argv.iter().map(OsString::from).collect())
+            .into_iter()
+            .map(|argument| argument.into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn underscores_in_flags_only() {
+        assert_eq!(
+            normalised(&[
+                "fewbit",
+                "train",
+                "--num_workers",
+                "a_b",
+                "--x_y=c_d",
+                "-o_x",
+                "--",
+                "--e_f"
+            ]),
+            ["fewbit", "train", "--num-workers", "a_b", "--x-y=c_d", "-o_x", "--", "--e_f"]
+        );
+    }
+
+    #[test]
+    fn none_means_not_given() {
+        assert_eq!("None".parse(), Ok(Nullable::<u32>::None));
+        assert_eq!("3".parse(), Ok(Nullable::Value(3_u32)));
+        assert_eq!(given(&Some(Nullable::Value(3))), Some(3));
+        assert_eq!(given::<u32>(&Some(Nullable::None)), None);
+        assert_eq!(given::<u32>(&None), None);
+    }
+
+    #[test]
+    fn the_flags_of_the_published_example_are_known() {
+        let train = "fewbit train --gpus 0 --num_workers 8 --network RESNET18_5W5A_FLOAT_E3M1 \
+            --experiments outputs_x --epochs 10000 --log_freq 20 --early_stopping --patience 100 \
+            --lr 0.001 --loss CrossEntropy --scheduler STEP --export_qonnx";
+        let eval = "fewbit train --gpus 0 --num_workers 8 --evaluate --network \
+            RESNET18_5W5A_FLOAT_E3M1 --resume outputs/checkpoints/best.tar";
+        let rest = "fewbit train --datadir d --dry_run --resume None --detect_nan \
+            --no_detect_nan --batch_size 10 --optim SGD --milestones 1,2 --momentum 0.5 \
+            --weight_decay 0.1 --random_seed 3 --pretrained --strict --state_dict_to_pth \
+            --export_qcdq_onnx --input_shape 1,3,32,32 --disable_quant --gpus None";
+        for line in [train, eval, rest] {
+            let argv = normalise(line.split_whitespace().map(OsString::from).collect());
+            Cli::try_parse_from(argv).unwrap();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! One file per command: what may be typed (`Args`), what it comes to (`Plan`), and the doing.
+
+pub mod data;
+pub mod dataset;
+pub mod eval;
+pub mod export;
+pub mod formats;
+pub mod run;
+pub mod train;
+pub mod verify;

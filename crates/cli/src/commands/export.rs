@@ -1,0 +1,99 @@
+//! `fewbit export`: checkpoint to QONNX file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fewbit_nn::config::Quantization;
+use fewbit_nn::export::{ExportConfig, to_qonnx_with};
+use fewbit_nn::{Device, Network};
+use fewbit_onnx::proto::ModelProto;
+use fewbit_train::Checkpoint;
+use serde_json::json;
+
+use crate::command_line::Example;
+use crate::console::{Console, counted, escape};
+use crate::failure::{Failure, Outcome};
+use crate::files;
+use crate::program::{Report, Verdict};
+use crate::runs::{self, Choice};
+
+/// Examples of `--help`.
+pub const EXAMPLES: &[Example] = &[Example {
+    purpose: "the best checkpoint of the newest run below ./experiments",
+    lines: "fewbit export experiments -o network.onnx",
+}];
+
+/// Flags of `export`.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// A checkpoint, a run folder (its best checkpoint), or the parent of run folders (the newest)
+    #[arg(value_name = "CHECKPOINT")]
+    pub checkpoint: PathBuf,
+    /// The file to write
+    #[arg(long, short, value_name = "FILE.onnx")]
+    pub output: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &ExportArgs, console: &Console) -> Outcome<Report> {
+    let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
+    let checkpoint = Checkpoint::read(&located.checkpoint)?;
+    let network = checkpoint.network(&Device::cpu())?;
+    let model = model_of(&checkpoint, &network)?;
+    let bytes = fewbit_onnx::encode(&model);
+    files::write(&args.output, &bytes)?;
+    let nodes = model.graph.as_ref().map_or(0, |graph| graph.node.len());
+    let (file, output) =
+        (checkpoint.file().display().to_string(), args.output.display().to_string());
+    let text = format!(
+        "{}: {} as QONNX, {} and {}, from {}\n",
+        escape(&output),
+        network.config().name,
+        counted(nodes as u64, "node"),
+        counted(bytes.len() as u64, "byte"),
+        escape(&file),
+    );
+    let json = json!({
+        "network": network.config().name,
+        "checkpoint": file,
+        "model": output,
+        "model_sha256": files::sha256_of(&bytes),
+        "nodes": nodes,
+        "bytes": bytes.len(),
+    });
+    Ok(Report { text, json, verdict: Verdict::Good })
+}
+
+/// The QONNX model of a checkpoint, the same one each time.
+pub fn model_of(checkpoint: &Checkpoint, network: &Network) -> Outcome<ModelProto> {
+    let recipe = &checkpoint.recipe;
+    if recipe.network.quantization == Quantization::Off {
+        let file = checkpoint.file().display();
+        return Err(Failure::new(format!(
+            "{file} was trained without quantizers (--disable_quant)"
+        ))
+        .or_hint("there is nothing few-bit to export; train without --disable_quant"));
+    }
+    let config = ExportConfig { metadata: notes(checkpoint)?, ..ExportConfig::default() };
+    Ok(to_qonnx_with(network, &config)?)
+}
+
+/// What the file says about its origin.
+fn notes(checkpoint: &Checkpoint) -> Outcome<Vec<(String, String)>> {
+    let (recipe, progress) = (&checkpoint.recipe, &checkpoint.progress);
+    let mut notes = vec![
+        ("dataset", recipe.dataset.to_string()),
+        ("epochs", progress.epochs_finished.to_string()),
+        ("recipe", serde_json::to_string(recipe)?),
+    ];
+    // The accuracy of exactly this state, if it was measured.
+    let measured = progress
+        .best
+        .filter(|best| best.epoch == progress.epochs_finished && progress.steps_in_epoch == 0);
+    if let Some(best) = measured {
+        notes.push(("test_images", progress.test_images.to_string()));
+        notes.push(("test_top1_percent", best.test_top1_percent.to_string()));
+        notes.push(("test_top5_percent", best.test_top5_percent.to_string()));
+    }
+    Ok(notes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}

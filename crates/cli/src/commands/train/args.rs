@@ -1,0 +1,119 @@
+//! The flags of `train`, as typed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::command_line::Nullable;
+
+/// Flags of the published example and ours. `_` and `-` in names are the same.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TrainArgs {
+    /// Network, such as TFC_1W1A, SFC_2W2A or LFC_1W2A; upper or lower case
+    #[arg(long, value_name = "NAME", help_heading = "What to train")]
+    pub network: Option<String>,
+    /// Dataset: mnist, cifar10, glyphs or shapes [default: the network's; glyphs in the demonstration]
+    #[arg(long, value_name = "NAME", help_heading = "What to train")]
+    pub dataset: Option<String>,
+    /// Folder of the dataset's files, or its parent [default: ./data]
+    #[arg(long, value_name = "DIR", help_heading = "What to train")]
+    pub datadir: Option<PathBuf>,
+    /// Use only the first N training and the first N test images
+    #[arg(long, value_name = "N", help_heading = "What to train")]
+    pub limit: Option<usize>,
+    /// Train and evaluate without any quantizer: the floating-point baseline
+    #[arg(long, help_heading = "What to train")]
+    pub disable_quant: bool,
+
+    /// Passes over the training set [default: 1000; demonstration: fewer]
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    pub epochs: Option<u32>,
+    /// Images per step, for training and testing [default: 100]
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub batch_size: Option<u32>,
+    /// Learning rate [default: 0.02]
+    #[arg(long, value_name = "X", help_heading = "How to train")]
+    pub lr: Option<f64>,
+    /// Optimizer: ADAM or SGD [default: ADAM]
+    #[arg(long, value_name = "NAME", help_heading = "How to train")]
+    pub optim: Option<Nullable<String>>,
+    /// Loss: SqrHinge or CrossEntropy [default: SqrHinge]
+    #[arg(long, value_name = "NAME", help_heading = "How to train")]
+    pub loss: Option<Nullable<String>>,
+    /// Learning rate over time: FIXED (halves it every 40 epochs), STEP (a tenth at each milestone),
+    /// COSINE or ONECYCLE [default: FIXED; demonstration: COSINE]
+    #[arg(long, value_name = "NAME", help_heading = "How to train")]
+    pub scheduler: Option<Nullable<String>>,
+    /// Epochs after which STEP lowers the learning rate [default: 100,150,200,250]
+    #[arg(long, value_name = "LIST", help_heading = "How to train")]
+    pub milestones: Option<Nullable<String>>,
+    /// Momentum of SGD; ADAM ignores it [default: 0.9]
+    #[arg(long, value_name = "X", help_heading = "How to train")]
+    pub momentum: Option<f64>,
+    /// L2 term added to the gradient [default: 0]
+    #[arg(long, value_name = "X", help_heading = "How to train")]
+    pub weight_decay: Option<f64>,
+    /// Seed of initial weights, shuffling and dropout [default: 1]
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    pub random_seed: Option<u64>,
+    /// Stop when the test accuracy has not improved for --patience epochs
+    #[arg(long, help_heading = "How to train")]
+    pub early_stopping: bool,
+    /// Epochs without improvement after which --early-stopping stops [default: 100]
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub patience: Option<u32>,
+
+    /// Parent of the run folders [default: ./experiments]
+    #[arg(long, value_name = "DIR", help_heading = "Where to write")]
+    pub experiments: Option<PathBuf>,
+    /// Write no files
+    #[arg(long, help_heading = "Where to write")]
+    pub dry_run: bool,
+    /// Log every N-th batch [default: 10]
+    #[arg(long, value_name = "N", help_heading = "Where to write")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub log_freq: Option<u32>,
+    /// At the end, export the best checkpoint to QONNX and verify the file
+    #[arg(long, help_heading = "Where to write")]
+    pub export_qonnx: bool,
+
+    /// Go on from a run folder or a checkpoint
+    #[arg(long, value_name = "PATH", help_heading = "Checkpoints")]
+    pub resume: Option<Nullable<PathBuf>>,
+    /// Measure the accuracy on the test set and stop; writes nothing
+    #[arg(long, help_heading = "Checkpoints")]
+    pub evaluate: bool,
+    /// Refuse a --resume checkpoint whose tensors are not exactly the network's (always so here)
+    #[arg(long, help_heading = "Checkpoints")]
+    pub strict: bool,
+    /// Start from the published weights (not supported yet)
+    #[arg(long, help_heading = "Checkpoints")]
+    pub pretrained: bool,
+    /// Write the weights as a PyTorch file (not supported)
+    #[arg(long, help_heading = "Checkpoints")]
+    pub state_dict_to_pth: bool,
+    /// Export as standard ONNX with QuantizeLinear (not supported yet)
+    #[arg(long, help_heading = "Checkpoints")]
+    pub export_qcdq_onnx: bool,
+
+    /// GPU numbers of the published example; this build computes on the CPU [default: None]
+    #[arg(long, value_name = "LIST", help_heading = "Machine")]
+    pub gpus: Option<Nullable<String>>,
+    /// Where to compute: cpu
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = "Machine")]
+    pub device: String,
+    /// Accepted for the published example; images are in memory, no loader processes are needed [default: 4]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    pub num_workers: Option<u32>,
+    /// Accepted for the published example; a loss that is not finite always stops the run
+    #[arg(long, overrides_with = "no_detect_nan", help_heading = "Machine")]
+    pub detect_nan: bool,
+    /// Accepted for the published example
+    #[arg(long, overrides_with = "detect_nan", help_heading = "Machine")]
+    pub no_detect_nan: bool,
+    /// Accepted for the published example; has to be the network's image shape
+    #[arg(long, value_name = "LIST", help_heading = "Machine")]
+    pub input_shape: Option<String>,
+}

@@ -1,0 +1,171 @@
+//! `report.html`.
+
+use std::collections::BTreeMap;
+
+use fewbit_nn::config::Quantization;
+use fewbit_nn::network::{Layer, NamedLayer, Parameter, Taps, tensor_name};
+use fewbit_nn::{Device, Network, Pass, Tensor};
+use fewbit_report::{
+    BestEpoch, EpochMetrics, Fact, FileRow, LayerRow, RunReport, ValueCount, render_html,
+};
+use fewbit_train::{Checkpoint, EpochRecord, RunFolder, read_metrics};
+
+use super::summary::{Summary, files};
+use crate::environment::Environment;
+use crate::failure::Outcome;
+
+/// Writes the report of a run.
+pub fn write(
+    summary: &Summary<'_>,
+    best: &Checkpoint,
+    folder: &RunFolder,
+    environment: &Environment,
+) -> Outcome<()> {
+    let (recipe, progress) = (&summary.config.recipe, &summary.progress);
+    let network = &recipe.network;
+    let in_folder = |name: &str| folder.path().join(name).display().to_string();
+    let files = files(summary)
+        .into_iter()
+        .map(|(name, contents)| FileRow { path: in_folder(&name), contents: contents.to_owned() })
+        .collect();
+    let report = RunReport {
+        network: network.name.clone(),
+        dataset: recipe.dataset.to_string(),
+        weight_format: format(network.weight_bit_width, network.quantization),
+        activation_format: format(network.act_bit_width, network.quantization),
+        command: environment.command.clone(),
+        seed: recipe.random_seed,
+        version: environment.version.to_owned(),
+        facts: facts(summary, environment),
+        files,
+        parameters: summary.parameters,
+        train_images: progress.train_images,
+        test_images: progress.test_images,
+        epochs: read_metrics(&folder.metrics())?.iter().map(metrics).collect(),
+        best: progress
+            .best
+            .map(|best| BestEpoch { epoch: best.epoch, test_top1_percent: best.test_top1_percent }),
+        verification: summary.proof.as_ref().map(|proof| proof.findings.summary()),
+        layers: layers(&mut best.network(&Device::cpu())?)?,
+    };
+    crate::files::write(&folder.report(), render_html(&report).as_bytes())
+}
+
+fn facts(summary: &Summary<'_>, environment: &Environment) -> Vec<Fact> {
+    let recipe = &summary.config.recipe;
+    let facts = [
+        ("optimizer", format!("{}, learning rate {}", recipe.optim, recipe.lr)),
+        ("schedule", recipe.scheduler.to_string()),
+        ("loss", recipe.loss.to_string()),
+        ("batch size", recipe.batch_size.to_string()),
+        ("processor", environment.cpu.clone()),
+        ("threads", format!("{} on {} cores", environment.threads, environment.cores)),
+        ("instructions", environment.instruction_set.to_owned()),
+    ];
+    facts.into_iter().map(|(name, value)| Fact { name: name.to_owned(), value }).collect()
+}
+
+fn metrics(record: &EpochRecord) -> EpochMetrics {
+    EpochMetrics {
+        epoch: record.epoch,
+        learning_rate: record.learning_rate,
+        train_loss: record.train_loss,
+        train_top1_percent: record.train_top1_percent,
+        test_loss: record.test_loss,
+        test_top1_percent: record.test_top1_percent,
+        test_top5_percent: record.test_top5_percent,
+        images_per_second: record.images_per_second,
+    }
+}
+
+/// `bipolar`, `int2`, or `float32` without quantizers.
+fn format(bits: u32, quantization: Quantization) -> String {
+    match (quantization, bits) {
+        (Quantization::Off, _) => "float32".to_owned(),
+        (Quantization::On, 1) => "bipolar".to_owned(),
+        (Quantization::On, bits) => format!("int{bits}"),
+    }
+}
+
+/// The layers, with the values that the quantized weights take.
+fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
+    let weights = quantized_weights(network)?;
+    let config = network.config().clone();
+    let bits = |bits| format(bits, config.quantization);
+    let first = network.layers().iter().position(|layer| matches!(layer.layer, Layer::Quantize(_)));
+    let row = |(index, NamedLayer { name, layer }): (usize, &NamedLayer)| {
+        let norm = |weight: &Parameter, bias: &Parameter| {
+            (weight.value().len() + bias.value().len()) as u64
+        };
+        let (kind, parameters) = match layer {
+            Layer::Flatten => ("flatten", 0),
+            Layer::ScaleShift { .. } => ("scale and shift", 0),
+            Layer::Quantize(_) => ("quantizer", 0),
+            Layer::Dropout(_) => ("dropout", 0),
+            Layer::Linear(linear) => ("linear", linear.weight.value().len() as u64),
+            Layer::BatchNorm(layer) => ("batch norm", norm(&layer.weight, &layer.bias)),
+            Layer::TensorNorm(layer) => ("tensor norm", norm(&layer.weight, &layer.bias)),
+        };
+        let (weight_format, activation_format, shape) = match layer {
+            Layer::Linear(linear) => {
+                (bits(config.weight_bit_width), String::new(), linear.weight.value().shape())
+            }
+            Layer::Quantize(_) if Some(index) == first => {
+                (String::new(), bits(config.input_bit_width), vec![])
+            }
+            Layer::Quantize(_) => (String::new(), bits(config.act_bit_width), vec![]),
+            _ => (String::new(), String::new(), vec![]),
+        };
+        LayerRow {
+            name: name.clone(),
+            kind: kind.to_owned(),
+            weight_format,
+            activation_format,
+            shape: shape.into_iter().map(|extent| extent as u64).collect(),
+            parameters,
+            weight_values: weights.get(name).cloned().unwrap_or_default(),
+        }
+    };
+    Ok(network.layers().iter().enumerate().map(row).collect())
+}
+
+/// How often each value occurs among the quantized weights, by layer.
+fn quantized_weights(network: &mut Network) -> Outcome<BTreeMap<String, Vec<ValueCount>>> {
+    let config = network.config().clone();
+    if config.quantization == Quantization::Off {
+        return Ok(BTreeMap::new());
+    }
+    let [channels, height, width] = config.image_shape;
+    let image = Tensor::zeros(&[1, channels, height, width], network.device());
+    let mut taps = Taps::all();
+    network.forward_tapped(&image, Pass::Evaluation, &mut taps)?;
+    let tensors = taps.into_tensors();
+    let mut counts = BTreeMap::new();
+    for NamedLayer { name, .. } in network.layers() {
+        let wanted = tensor_name(name, "weight_quant");
+        if let Some((_, tensor)) = tensors.iter().find(|(name, _)| *name == wanted) {
+            counts.insert(name.clone(), tensor.read(count));
+        }
+    }
+    Ok(counts)
+}
+
+/// The values from the smallest to the largest.
+fn count(values: &[f32]) -> Vec<ValueCount> {
+    let mut sorted: Vec<f32> = values.iter().map(|&value| value + 0.0).collect();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let runs = sorted.chunk_by(|left, right| left == right);
+    runs.map(|run| ValueCount { value: run[0], count: run.len() as u64 }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_in_order() {
+        let counted = count(&[0.5, -0.0, 0.0, -1.0, 0.5, 0.5]);
+        let expected = [(-1.0, 1), (0.0, 2), (0.5, 3)];
+        assert_eq!(counted, expected.map(|(value, count)| ValueCount { value, count }));
+    }
+}

@@ -1,0 +1,356 @@
+//! From what was typed to what is done: flags, defaults and an earlier run come together.
+
+use std::path::{Path, PathBuf};
+
+use fewbit_data::DatasetName;
+use fewbit_nn::config::{NetworkConfig, Quantization};
+use fewbit_train::{Checkpoint, Loss, Optim, RunFolder, Scheduler, TrainConfig};
+
+use super::args::TrainArgs;
+use crate::command_line::given;
+use crate::console::Console;
+use crate::failure::{Failure, Hint, Outcome};
+use crate::nearest::suggestion;
+use crate::runs::{self, Choice};
+
+/// What is done, with nothing left open.
+#[derive(Debug)]
+pub struct Plan {
+    /// The settings.
+    pub config: TrainConfig,
+    /// Whether to train at all.
+    pub task: Task,
+    /// Where the training begins.
+    pub start: Start,
+}
+
+/// What the command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Train.
+    Train,
+    /// Measure a checkpoint (`--evaluate`).
+    Evaluate,
+    /// Measure it and export it (`--evaluate --export_qonnx`).
+    EvaluateAndExport,
+}
+
+/// Where a training begins.
+#[derive(Debug)]
+pub enum Start {
+    /// At the beginning, in a new run folder.
+    New,
+    /// At the beginning, in the folder of a run that was stopped before its first checkpoint.
+    Again(PathBuf),
+    /// At a checkpoint.
+    From {
+        /// The checkpoint.
+        checkpoint: Box<Checkpoint>,
+        /// The run folder around it.
+        run_folder: Option<PathBuf>,
+    },
+}
+
+/// The network of the demonstration, and its epochs: about a minute on two cores.
+const DEMONSTRATION: (&str, u64) = ("SFC_2W2A", 20);
+
+/// Seconds after which a checkpoint is written in the middle of an epoch.
+const CHECKPOINT_SECONDS: u64 = 60;
+
+impl Plan {
+    /// Resolves the flags.
+    pub fn new(args: &TrainArgs, console: &Console) -> Outcome<Self> {
+        refuse_unsupported(args)?;
+        let (mut config, start) = match given(&args.resume) {
+            Some(path) => resumed(&path, console)?,
+            None => (fresh(args)?, Start::New),
+        };
+        apply(args, &mut config)?;
+        let task = match (args.evaluate, args.export_qonnx) {
+            (false, _) => Task::Train,
+            (true, false) => Task::Evaluate,
+            (true, true) => Task::EvaluateAndExport,
+        };
+        if args.evaluate && matches!(start, Start::New | Start::Again(_)) {
+            return Err(Failure::new("--evaluate needs a checkpoint")
+                .or_hint("add --resume RUN_FOLDER or --resume CHECKPOINT.safetensors"));
+        }
+        config.validate()?;
+        check_input_shape(args, &config.recipe.network)?;
+        Ok(Self { config, task, start })
+    }
+}
+
+/// Flags of the published example that this version does not have.
+fn refuse_unsupported(args: &TrainArgs) -> Outcome<()> {
+    let refuse = |message: String, hint: &str| Err(Failure::new(message).or_hint(hint));
+    if let Some(gpus) = given(&args.gpus) {
+        return refuse(
+            format!("--gpus {gpus}: this build computes on the CPU only"),
+            "leave --gpus out, or write --gpus None",
+        );
+    }
+    if !args.device.eq_ignore_ascii_case("cpu") {
+        return refuse(
+            format!("--device {}: this build computes on the CPU only", args.device),
+            "leave --device out, or write --device cpu",
+        );
+    }
+    if args.pretrained {
+        return refuse(
+            "--pretrained is not supported: the published weights are PyTorch files".to_owned(),
+            "train the network yourself, or start from a checkpoint of this program with --resume",
+        );
+    }
+    if args.state_dict_to_pth {
+        return refuse(
+            "--state_dict_to_pth is not supported: this program writes no PyTorch files".to_owned(),
+            "checkpoints are safetensors files, which PyTorch reads with the safetensors package",
+        );
+    }
+    if args.export_qcdq_onnx {
+        return refuse(
+            "--export_qcdq_onnx is not supported: this version exports QONNX only".to_owned(),
+            "use --export_qonnx",
+        );
+    }
+    Ok(())
+}
+
+/// A training from the start. Without a network it is the demonstration.
+fn fresh(args: &TrainArgs) -> Outcome<TrainConfig> {
+    let mut config = match &args.network {
+        Some(name) => TrainConfig::new(network(name)?),
+        None => demonstration()?,
+    };
+    config.run.checkpoint_seconds = Some(CHECKPOINT_SECONDS);
+    Ok(config)
+}
+
+fn demonstration() -> Outcome<TrainConfig> {
+    let (name, epochs) = DEMONSTRATION;
+    let mut config = TrainConfig::new(network(name)?);
+    config.recipe.dataset = DatasetName::Glyphs;
+    config.recipe.epochs = epochs;
+    config.recipe.scheduler = Scheduler::Cosine;
+    config.run.export_qonnx = true;
+    Ok(config)
+}
+
+fn network(name: &str) -> Outcome<NetworkConfig> {
+    NetworkConfig::named(name).hint_with(|_| {
+        let known = NetworkConfig::shipped_names();
+        suggestion(name, known.iter().map(String::as_str))
+    })
+}
+
+/// The settings of an earlier run, and where it goes on.
+fn resumed(path: &Path, console: &Console) -> Outcome<(TrainConfig, Start)> {
+    if let Some(config) = never_checkpointed(path) {
+        return Ok((config?, Start::Again(path.to_owned())));
+    }
+    let located = runs::locate(path, Choice::Last, console)?;
+    let checkpoint = Checkpoint::read(&located.checkpoint)?;
+    let config = match &located.run_folder {
+        // The run's own plan: the checkpoint may be older than its last change.
+        Some(folder) => RunFolder::open(folder)?.read_config()?,
+        None => {
+            let mut config = TrainConfig::new(checkpoint.recipe.network.clone());
+            config.recipe = checkpoint.recipe.clone();
+            config.run.checkpoint_seconds = Some(CHECKPOINT_SECONDS);
+            config
+        }
+    };
+    let start = Start::From { checkpoint: Box::new(checkpoint), run_folder: located.run_folder };
+    Ok((config, start))
+}
+
+/// The plan of a run that was stopped before it wrote a checkpoint; `None` if `path` is no such run.
+fn never_checkpointed(path: &Path) -> Option<Outcome<TrainConfig>> {
+    let folder = RunFolder::open(path).ok()?;
+    let written = [folder.last_checkpoint(), folder.best_checkpoint()];
+    if written.iter().any(|file| file.exists()) || !folder.config().is_file() {
+        return None;
+    }
+    Some(folder.read_config().map_err(Failure::from))
+}
+
+/// Puts the flags over the settings.
+fn apply(args: &TrainArgs, config: &mut TrainConfig) -> Outcome<()> {
+    let (recipe, run) = (&mut config.recipe, &mut config.run);
+    if let Some(name) = &args.network {
+        let wanted = network(name)?;
+        // A resumed network keeps its description, such as quantizers that are off.
+        if wanted.name != recipe.network.name {
+            recipe.network = wanted;
+        }
+    }
+    if args.disable_quant {
+        recipe.network.quantization = Quantization::Off;
+    }
+    if let Some(name) = &args.dataset {
+        recipe.dataset = name.parse()?;
+    }
+    if let Some(name) = given(&args.optim) {
+        recipe.optim = named(&name, Optim::ALL.map(Optim::as_str))?;
+    }
+    if let Some(name) = given(&args.loss) {
+        recipe.loss = named(&name, Loss::ALL.map(Loss::as_str))?;
+    }
+    if let Some(name) = given(&args.scheduler) {
+        recipe.scheduler = named(&name, Scheduler::ALL.map(Scheduler::as_str))?;
+    }
+    if let Some(list) = given(&args.milestones) {
+        recipe.milestones = numbers("--milestones", &list)?;
+    }
+    recipe.limit = args.limit.or(recipe.limit);
+    recipe.early_stopping |= args.early_stopping;
+    replace(&mut recipe.batch_size, args.batch_size.map(|n| n as usize));
+    replace(&mut recipe.epochs, args.epochs.map(u64::from));
+    replace(&mut recipe.lr, args.lr);
+    replace(&mut recipe.momentum, args.momentum);
+    replace(&mut recipe.weight_decay, args.weight_decay);
+    replace(&mut recipe.random_seed, args.random_seed);
+    replace(&mut recipe.patience, args.patience.map(u64::from));
+    replace(&mut run.datadir, args.datadir.clone());
+    replace(&mut run.experiments, args.experiments.clone());
+    replace(&mut run.log_freq, args.log_freq.map(u64::from));
+    replace(&mut run.num_workers, args.num_workers.map(|n| n as usize));
+    run.dry_run |= args.dry_run;
+    run.export_qonnx |= args.export_qonnx;
+    run.detect_nan = (run.detect_nan || args.detect_nan) && !args.no_detect_nan;
+    Ok(())
+}
+
+fn replace<T>(setting: &mut T, flag: Option<T>) {
+    if let Some(value) = flag {
+        *setting = value;
+    }
+}
+
+/// Reads one of a few names.
+fn named<T: std::str::FromStr<Err = fewbit_train::Error>>(
+    name: &str,
+    known: impl IntoIterator<Item = &'static str>,
+) -> Outcome<T> {
+    name.parse().hint_with(|_| suggestion(name, known))
+}
+
+/// Reads `100,150,200`.
+fn numbers(flag: &str, list: &str) -> Outcome<Vec<u64>> {
+    let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(str::parse).collect::<Result<_, _>>().map_err(|_| {
+        Failure::new(format!("{flag} {list:?} is not a list of whole numbers"))
+            .or_hint("write them with commas between, such as 100,150,200")
+    })
+}
+
+/// The shape of the tracing input of the published example; here the network decides.
+fn check_input_shape(args: &TrainArgs, network: &NetworkConfig) -> Outcome<()> {
+    let Some(list) = &args.input_shape else { return Ok(()) };
+    let shape = numbers("--input_shape", list)?;
+    let image = network.image_shape.map(|size| size as u64);
+    if shape.len() == 4 && shape[1..] == image {
+        return Ok(());
+    }
+    let [c, h, w] = image;
+    Err(Failure::new(format!("--input_shape {list}: {} takes images of {c}x{h}x{w}", network.name))
+        .or_hint(format!("write 1,{c},{h},{w}, or leave it out")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::console::Verbosity;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: TrainArgs,
+    }
+
+    fn plan(line: &str) -> Outcome<Plan> {
+        let words = std::iter::once("train").chain(line.split_whitespace());
+        let args = Line::try_parse_from(words).unwrap().args;
+        Plan::new(&args, &Console::new(Verbosity::Quiet))
+    }
+
+    #[test]
+    fn without_a_network_it_is_the_demonstration() {
+        let config = plan("").unwrap().config;
+        assert_eq!((config.recipe.network.name.as_str(), config.recipe.epochs), DEMONSTRATION);
+        assert_eq!(config.recipe.dataset, DatasetName::Glyphs);
+        assert!(config.run.export_qonnx);
+        let config = plan("--epochs 2 --limit 500").unwrap().config;
+        assert_eq!((config.recipe.epochs, config.recipe.limit), (2, Some(500)));
+    }
+
+    #[test]
+    fn with_a_network_defaults_are_those_of_the_published_example() {
+        let config = plan("--network lfc_1w1a").unwrap().config;
+        let mut expected = TrainConfig::new(NetworkConfig::named("LFC_1W1A").unwrap());
+        expected.run.checkpoint_seconds = Some(CHECKPOINT_SECONDS);
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn flags_are_taken() {
+        let config = plan(
+            "--network TFC_2W2A --dataset glyphs --datadir d --experiments e --epochs 3 --lr 0.1 \
+             --optim SGD --loss CrossEntropy --scheduler STEP --milestones 1,2 --momentum 0.5 \
+             --weight-decay 0.25 --random-seed 9 --early-stopping --patience 4 --batch-size 7 \
+             --log-freq 5 --num-workers 0 --detect-nan --disable-quant --dry-run --export-qonnx \
+             --input-shape 1,1,28,28",
+        )
+        .unwrap()
+        .config;
+        let recipe = &config.recipe;
+        assert_eq!((recipe.optim, recipe.loss), (Optim::Sgd, Loss::CrossEntropy));
+        assert_eq!(
+            (recipe.scheduler, recipe.milestones.as_slice()),
+            (Scheduler::Step, &[1, 2][..])
+        );
+        assert_eq!((recipe.lr, recipe.momentum, recipe.weight_decay), (0.1, 0.5, 0.25));
+        assert_eq!((recipe.random_seed, recipe.patience, recipe.batch_size), (9, 4, 7));
+        assert!(recipe.early_stopping && recipe.network.quantization == Quantization::Off);
+        let run = &config.run;
+        assert_eq!((run.log_freq, run.num_workers), (5, 0));
+        assert!(run.detect_nan && run.dry_run && run.export_qonnx);
+        assert_eq!(
+            (run.datadir.as_path(), run.experiments.as_path()),
+            ("d".as_ref(), "e".as_ref())
+        );
+    }
+
+    #[test]
+    fn none_is_the_default() {
+        let config =
+            plan("--network TFC_1W1A --optim None --loss None --scheduler None --gpus None");
+        assert_eq!(
+            config.unwrap().config.recipe,
+            plan("--network TFC_1W1A").unwrap().config.recipe
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_advice() {
+        for (line, words, hint) in [
+            ("--gpus 0,1", "--gpus 0,1", "--gpus None"),
+            ("--device cuda:0", "cuda:0", "cpu"),
+            ("--network TFC_2W3", "TFC_2W3", "did you mean"),
+            ("--network TFC_2W2A --input-shape 1,3,32,32", "1x28x28", "1,1,28,28"),
+            ("--evaluate", "--evaluate", "--resume"),
+            ("--milestones 1,x", "1,x", "commas"),
+        ] {
+            let error = plan(line).unwrap_err();
+            assert!(error.message().contains(words), "{line}: {error}");
+            assert!(
+                error.hint().is_some_and(|text| text.contains(hint)),
+                "{line}: {:?}",
+                error.hint()
+            );
+        }
+    }
+}

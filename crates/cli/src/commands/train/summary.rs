@@ -1,0 +1,194 @@
+//! What a training came to, in plain words and for machines.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use fewbit_nn::config::{NetworkConfig, Quantization};
+use fewbit_train::{Ended, Progress, TrainConfig};
+use serde_json::{Value, json};
+
+use super::watch::speed;
+use crate::commands::verify::Verified;
+use crate::console::{counted, escape, seconds};
+use crate::program::{Report, Verdict};
+
+/// What a training came to.
+pub struct Summary<'a> {
+    /// The settings.
+    pub config: &'a TrainConfig,
+    /// How far it came.
+    pub progress: Progress,
+    /// Trainable values.
+    pub parameters: u64,
+    /// Why it ended.
+    pub ended: Ended,
+    /// Seconds of this process, evaluation included.
+    pub seconds: f64,
+    /// Images that this process trained with.
+    pub images: u64,
+    /// Where the files are; none in a dry run.
+    pub folder: Option<PathBuf>,
+    /// What the verification of the exported file found.
+    pub proof: Option<Verified>,
+}
+
+impl Summary<'_> {
+    /// The end of the command.
+    pub fn report(&self) -> Report {
+        let different = self.proof.as_ref().is_some_and(|proof| !proof.findings.identical());
+        let verdict = if different { Verdict::Different } else { Verdict::Good };
+        Report { text: self.text(), json: self.json(), verdict }
+    }
+
+    fn text(&self) -> String {
+        let mut text = self.trained();
+        text.push('\n');
+        text.push_str(&self.proved());
+        if let Some(folder) = &self.folder {
+            text.push('\n');
+            text.push_str(&self.files(folder.clone()));
+        }
+        text
+    }
+
+    fn trained(&self) -> String {
+        let recipe = &self.config.recipe;
+        let mut text = format!(
+            "Trained {} ({}, {}) on {} of {}: ",
+            recipe.network.name,
+            formats(&recipe.network),
+            counted(self.parameters, "parameter"),
+            counted(self.progress.train_images, "image"),
+            recipe.dataset,
+        );
+        let epochs = counted(self.progress.epochs_finished, "epoch");
+        let _ = match (self.images, self.ended) {
+            (0, _) => writeln!(text, "all {epochs} were done before."),
+            (_, Ended::StoppedEarly) => writeln!(
+                text,
+                "stopped after {epochs}, because the test accuracy had not risen for {} of them; {}, {}.",
+                self.progress.epochs_without_improvement,
+                seconds(self.seconds),
+                self.images_per_second_text(),
+            ),
+            (_, Ended::Finished | Ended::Interrupted) => {
+                writeln!(
+                    text,
+                    "{epochs}, {}, {}.",
+                    seconds(self.seconds),
+                    self.images_per_second_text()
+                )
+            }
+        };
+        if let Some(best) = self.progress.best {
+            let _ = writeln!(
+                text,
+                "Best: epoch {}, which classifies {:.2} % of {} correctly (top-5: {:.2} %).",
+                best.epoch,
+                best.test_top1_percent,
+                counted(self.progress.test_images, "test image"),
+                best.test_top5_percent,
+            );
+        }
+        text
+    }
+
+    fn images_per_second_text(&self) -> String {
+        format!("{} images/s with the tests", speed(self.images as f64 / self.seconds))
+    }
+
+    fn proved(&self) -> String {
+        let Some(Verified { findings, .. }) = &self.proof else {
+            return match (self.config.run.dry_run, self.config.run.export_qonnx) {
+                (true, true) => "Nothing was exported or verified, because --dry_run writes no files.\n",
+                (_, false) => "Nothing was exported; --export_qonnx exports the best network and verifies the file.\n",
+                (false, true) => "",
+            }
+            .to_owned();
+        };
+        let mut text = String::from("Exported the best network as a QONNX file. ");
+        text.push_str(&findings.sentence());
+        text.push('\n');
+        if findings.identical() {
+            text.push_str(
+                "Proved on these images: the file computes, bit for bit, what was trained.\n",
+            );
+        } else {
+            text.push_str(&findings.verdict());
+        }
+        text
+    }
+
+    fn files(&self, folder: PathBuf) -> String {
+        let mut text = format!("Files in {}:\n", escape(&folder.to_string_lossy()));
+        for (name, contents) in files(self) {
+            let _ = writeln!(text, "  {name:<30}{contents}");
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let (recipe, progress) = (&self.config.recipe, &self.progress);
+        let folder = self.folder.as_ref();
+        let in_folder = |name: &str| folder.map(|folder| folder.join(name).display().to_string());
+        let model = self.proof.as_ref().and_then(|_| in_folder(&model_name(&recipe.network)));
+        json!({
+            "network": recipe.network.name,
+            "dataset": recipe.dataset.as_str(),
+            "train_images": progress.train_images,
+            "test_images": progress.test_images,
+            "parameters": self.parameters,
+            "ended": match self.ended {
+                Ended::Finished => "finished",
+                Ended::StoppedEarly => "stopped_early",
+                Ended::Interrupted => "interrupted",
+            },
+            "epochs_finished": progress.epochs_finished,
+            "steps": progress.steps,
+            "best_epoch": progress.best.map(|best| best.epoch),
+            "top1_percent": progress.best.map(|best| best.test_top1_percent),
+            "top5_percent": progress.best.map(|best| best.test_top5_percent),
+            "seconds": self.seconds,
+            "images_per_second": self.images as f64 / self.seconds,
+            "run_folder": folder.map(|folder| folder.display().to_string()),
+            "best_checkpoint": in_folder("checkpoints/best.safetensors"),
+            "model": model,
+            "report": in_folder("report.html"),
+            "verification": self.proof.as_ref().map(|proof| &proof.json),
+        })
+    }
+}
+
+/// `2-bit weights, 2-bit activations`.
+fn formats(network: &NetworkConfig) -> String {
+    if network.quantization == Quantization::Off {
+        return "float32, quantizers off".to_owned();
+    }
+    let (weights, activations) = (network.weight_bit_width, network.act_bit_width);
+    format!("{weights}-bit weights, {activations}-bit activations")
+}
+
+fn model_name(network: &NetworkConfig) -> String {
+    format!("{}_qonnx.onnx", network.name)
+}
+
+/// The files of a run folder and what is in them.
+pub fn files(summary: &Summary<'_>) -> Vec<(String, &'static str)> {
+    let mut files =
+        vec![("report.html".to_owned(), "curves, layers and proof; open it in a browser")];
+    if summary.proof.is_some() {
+        files
+            .push((model_name(&summary.config.recipe.network), "the best network as a QONNX file"));
+        files.push(("verification.json".to_owned(), "what was compared, tensor by tensor"));
+    }
+    let rest = [
+        ("checkpoints/best.safetensors", "the best network"),
+        ("checkpoints/last.safetensors", "the state to go on from (--resume)"),
+        ("metrics.jsonl", "the measurements of each epoch"),
+        ("tensorboard/", "the same for TensorBoard"),
+        ("log.txt", "what happened, batch by batch"),
+        ("config.toml, env.json", "all settings, the machine and the version"),
+    ];
+    files.extend(rest.map(|(name, contents)| (name.to_owned(), contents)));
+    files
+}

@@ -1,0 +1,98 @@
+//! A file that runs: `qonnx` as the commands need it.
+
+use std::path::{Path, PathBuf};
+
+use fewbit_onnx::proto::ModelProto;
+use fewbit_qonnx::{Mode, Model, Options, Outputs, TensorInfo, Value};
+
+use crate::commands::run::ModeArg;
+use crate::failure::{Failure, Hint, Outcome};
+
+/// A model file, ready to run.
+#[derive(Debug)]
+pub struct Executor {
+    path: PathBuf,
+    proto: ModelProto,
+    model: Model,
+}
+
+impl Executor {
+    /// Reads and prepares a file.
+    pub fn open(path: &Path, mode: ModeArg) -> Outcome<Self> {
+        let proto = fewbit_onnx::read_model(path)?;
+        let mode = match mode {
+            ModeArg::Canonical => Mode::Canonical,
+            ModeArg::Reference => Mode::Reference,
+        };
+        let options = Options { mode, ..Options::default() };
+        let model = Model::from_proto(&proto, options).context(path.display())?;
+        if model.outputs().is_empty() {
+            return Err(Failure::new(format!("{}: the model has no output", path.display())));
+        }
+        Ok(Self { path: path.to_owned(), proto, model })
+    }
+
+    /// The file's contents.
+    pub fn proto(&self) -> &ModelProto {
+        &self.proto
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The name of the first output: the logits of a classifier.
+    pub fn logits(&self) -> &str {
+        self.model.outputs()[0].name()
+    }
+
+    /// Whether the file has a tensor of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.model.tensor_names().any(|known| known == name)
+    }
+
+    /// Whether a tensor is the same for all inputs.
+    pub fn is_constant(&self, name: &str) -> bool {
+        self.model.constant(name).is_some()
+    }
+
+    /// Runs the model.
+    pub fn run(&self, inputs: &[(&str, Value)], keep: &[&str]) -> Outcome<Outputs> {
+        self.model.run(inputs, keep).context(self.path.display())
+    }
+
+    /// Runs the model on images, `[N, C, H, W]`.
+    pub fn run_images(&self, images: Vec<f32>, shape: &[usize], keep: &[&str]) -> Outcome<Outputs> {
+        let input = self.image_input()?;
+        let value = Value::new(self.image_shape(input, shape), images)?;
+        self.run(&[(input.name(), value)], keep)
+    }
+
+    fn image_input(&self) -> Outcome<&TensorInfo> {
+        match self.model.inputs() {
+            [input] => Ok(input),
+            inputs => {
+                let names: Vec<&str> = inputs.iter().map(TensorInfo::name).collect();
+                let path = self.path.display();
+                let found =
+                    format!("{path}: the model has {} inputs ({})", inputs.len(), names.join(", "));
+                Err(Failure::new(found)
+                    .or_hint("images go into models with one input; use `fewbit run --input`"))
+            }
+        }
+    }
+
+    /// The shape in which the model wants the images: some take them flat, as `[N, 784]`.
+    fn image_shape(&self, input: &TensorInfo, shape: &[usize]) -> Vec<usize> {
+        let Some(item) = input
+            .shape()
+            .and_then(|extents| extents.get(1..)?.iter().copied().collect::<Option<Vec<usize>>>())
+        else {
+            return shape.to_vec();
+        };
+        let same_size = item.iter().product::<usize>() == shape[1..].iter().product::<usize>();
+        let item = if same_size { &item } else { &shape[1..] };
+        std::iter::once(shape[0]).chain(item.iter().copied()).collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! Finds the checkpoint that a path on the command line means.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::console::Console;
+use crate::failure::{Failure, Outcome};
+
+/// A checkpoint, and the run folder around it if there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The checkpoint's file.
+    pub checkpoint: PathBuf,
+    /// The folder whose `checkpoints/` it is in.
+    pub run_folder: Option<PathBuf>,
+}
+
+/// Which checkpoint of a run folder is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The most accurate, for judging and exporting; the last if there is no best yet.
+    Best,
+    /// The last, for going on.
+    Last,
+}
+
+/// Finds the checkpoint: `path` is a checkpoint, a run folder, or the parent of run folders, of which
+/// the newest is meant (and named on the console).
+pub fn locate(path: &Path, choice: Choice, console: &Console) -> Outcome<Located> {
+    let hint = "give a .safetensors file, a run folder (with checkpoints/ in it), or the folder of the runs";
+    if path.is_file() {
+        return Ok(Located { checkpoint: path.to_owned(), run_folder: run_folder_of(path) });
+    }
+    if !path.is_dir() {
+        let error = Failure::new(format!("{} does not exist", path.display()));
+        return Err(error.or_hint(hint));
+    }
+    if is_run_folder(path) {
+        return in_run_folder(path, choice);
+    }
+    let newest = newest_run(path).ok_or_else(|| {
+        Failure::new(format!("{}: no run folder in it", path.display())).or_hint(hint)
+    })?;
+    let located = in_run_folder(&newest, choice)?;
+    console.say(format!("using {}", crate::console::escape(&located.checkpoint.to_string_lossy())));
+    Ok(located)
+}
+
+fn in_run_folder(folder: &Path, choice: Choice) -> Outcome<Located> {
+    let names = match choice {
+        Choice::Best => ["best.safetensors", "last.safetensors"],
+        Choice::Last => ["last.safetensors", "best.safetensors"],
+    };
+    let found =
+        names.iter().map(|name| folder.join("checkpoints").join(name)).find(|p| p.is_file());
+    let checkpoint = found.ok_or_else(|| {
+        Failure::new(format!("{}: no checkpoint in checkpoints/", folder.display()))
+            .or_hint("the run ended before its first epoch; train again")
+    })?;
+    Ok(Located { checkpoint, run_folder: Some(folder.to_owned()) })
+}
+
+/// The run folder whose checkpoint `path` is.
+fn run_folder_of(path: &Path) -> Option<PathBuf> {
+    let absolute = fs::canonicalize(path).ok()?;
+    let checkpoints = absolute.parent()?;
+    (checkpoints.file_name()? == "checkpoints").then_some(())?;
+    // Keep the path as the user gave it where that is possible.
+    match path.parent().and_then(Path::parent) {
+        Some(folder) if !folder.as_os_str().is_empty() => Some(folder.to_owned()),
+        _ => checkpoints.parent().map(Path::to_owned),
+    }
+}
+
+fn is_run_folder(path: &Path) -> bool {
+    path.join("checkpoints").is_dir()
+}
+
+/// The run folder that was started last: by the time in its name, then by the time of the folder.
+fn newest_run(parent: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(parent).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    entries.filter(|path| is_run_folder(path)).max_by_key(|path| (started(path), path.clone()))
+}
+
+/// `20250817_223330` at the end of a folder's name, and when the folder changed.
+fn started(path: &Path) -> (String, SystemTime) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_time = |text: &str| {
+        text.len() == 15
+            && text
+                .bytes()
+                .enumerate()
+                .all(|(i, b)| if i == 8 { b == b'_' } else { b.is_ascii_digit() })
+    };
+    // A second run of the same second has a number behind the time.
+    let time =
+        (0..name.len()).rev().filter_map(|at| name.get(at..at + 15)).find(|text| is_time(text));
+    let changed = fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    (time.unwrap_or_default().to_owned(), changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::Verbosity;
+
+    fn run(parent: &Path, name: &str, checkpoints: &[&str]) -> PathBuf {
+        let folder = parent.join(name);
+        fs::create_dir_all(folder.join("checkpoints")).unwrap();
+        for checkpoint in checkpoints {
+            fs::write(folder.join("checkpoints").join(checkpoint), "").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn files_folders_and_parents() {
+        let parent = tempfile::tempdir().unwrap();
+        let quiet = Console::new(Verbosity::Quiet);
+        let both = ["best.safetensors", "last.safetensors"];
+        // Names sort the other way round than times.
+        let newer = run(parent.path(), "A_1W1A_20260102_000000", &both);
+        let older = run(parent.path(), "B_1W1A_20260101_235959", &both[1..]);
+        let at = |path: &Path, choice| locate(path, choice, &quiet).unwrap();
+
+        let newest = at(parent.path(), Choice::Best);
+        assert_eq!(newest.checkpoint, newer.join("checkpoints/best.safetensors"));
+        assert_eq!(newest.run_folder, Some(newer.clone()));
+        assert_eq!(at(&newer, Choice::Last).checkpoint, newer.join("checkpoints/last.safetensors"));
+        assert_eq!(at(&older, Choice::Best).checkpoint, older.join("checkpoints/last.safetensors"));
+        let file = newer.join("checkpoints/last.safetensors");
+        assert_eq!(at(&file, Choice::Best), Located { checkpoint: file, run_folder: Some(newer) });
+
+        let empty = run(parent.path(), "C_1W1A_20250101_000000", &[]);
+        for (path, words) in [
+            (empty.clone(), "no checkpoint"),
+            (empty.join("checkpoints"), "no run folder"),
+            (parent.path().join("nothing"), "does not exist"),
+        ] {
+            let error = locate(&path, Choice::Best, &quiet).unwrap_err();
+            assert!(error.message().contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The trainer's network against the exported file: values, predictions, and what is stored.
+
+mod comparison;
+mod constants;
+mod findings;
+
+use std::path::Path;
+use std::time::Instant;
+
+use fewbit_data::{Batch, Dataset, Loader, LoaderConfig};
+use fewbit_nn::network::Taps;
+use fewbit_nn::{Network, Pass, Tensor};
+use fewbit_onnx::proto::ModelProto;
+use fewbit_qonnx::Value;
+use fewbit_train::Hits;
+
+use crate::commands::run::ModeArg;
+use crate::console::{Console, grouped, seconds};
+use crate::executor::Executor;
+use crate::failure::{Failure, Outcome};
+use crate::interrupt;
+use crate::progress::Progress;
+pub use constants::Constants;
+pub use findings::Findings;
+use findings::{OtherShape, TensorFinding};
+
+/// What is compared with what.
+pub struct Subjects<'a> {
+    /// The trainer's network.
+    pub network: &'a mut Network,
+    /// What the exporter writes for it.
+    pub expected: &'a ModelProto,
+    /// The file.
+    pub model: &'a Path,
+    /// The images.
+    pub dataset: &'a Dataset,
+}
+
+/// How it is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// How the executor computes.
+    pub mode: ModeArg,
+    /// Images at a time: bounds the memory, changes nothing else.
+    pub batch: usize,
+}
+
+/// Compares network and file on all images.
+pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outcome<Findings> {
+    let Subjects { network, expected, model, dataset } = subjects;
+    let started = Instant::now();
+    let file = Executor::open(model, manner.mode)?;
+    let mut run = Run {
+        tensors: Vec::new(),
+        only_in_trainer: Vec::new(),
+        trainer_hits: Hits::default(),
+        file_hits: Hits::default(),
+        predictions_differ: 0,
+    };
+    let loader = Loader::new(dataset, LoaderConfig::in_order(manner.batch))?;
+    let total = dataset.len() as u64;
+    let mut bar = Progress::new(console);
+    let mut first_image = 0;
+    for batch in loader.epoch(0) {
+        if interrupt::requested() {
+            return Err(Failure::interrupted("interrupted; nothing was verified"));
+        }
+        let count = batch.count as u64;
+        run.batch(network, &file, batch, dataset.image_shape(), first_image)?;
+        first_image += count;
+        bar.show(first_image, total, || {
+            let spent = started.elapsed().as_secs_f64();
+            let left = spent * (total - first_image) as f64 / first_image as f64;
+            format!("verifying image {}, {} left", grouped(first_image), seconds(left))
+        });
+    }
+    drop(bar);
+    Ok(Findings {
+        network: network.config().name.clone(),
+        dataset: dataset.name().to_string(),
+        mode: manner.mode.name(),
+        images: first_image,
+        tensors: run.tensors,
+        only_in_trainer: run.only_in_trainer,
+        trainer_hits: run.trainer_hits,
+        file_hits: run.file_hits,
+        predictions_differ: run.predictions_differ,
+        constants: Constants::compare(expected, file.proto()),
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// What was found so far.
+struct Run {
+    tensors: Vec<TensorFinding>,
+    only_in_trainer: Vec<String>,
+    trainer_hits: Hits,
+    file_hits: Hits,
+    predictions_differ: u64,
+}
+
+impl Run {
+    fn batch(
+        &mut self,
+        network: &mut Network,
+        file: &Executor,
+        batch: Batch,
+        image_shape: [usize; 3],
+        first_image: u64,
+    ) -> Outcome<()> {
+        let [channels, height, width] = image_shape;
+        let shape = [batch.count, channels, height, width];
+        let images = Tensor::from_vec(batch.images.clone(), &shape, network.device());
+        let mut taps = Taps::all();
+        let logits = network.forward_tapped(&images, Pass::Evaluation, &mut taps)?;
+        let mut trainer = taps.into_tensors();
+        // The last tensor is the logits, which the file may call by the name of its output.
+        if trainer.last().is_some_and(|(name, _)| !file.knows(name) || name == file.logits()) {
+            trainer.pop();
+        }
+        trainer.push((file.logits().to_owned(), logits.clone()));
+        if first_image == 0 {
+            let unknown = trainer.extract_if(.., |(name, _)| !file.knows(name));
+            self.only_in_trainer = unknown.map(|(name, _)| name).collect();
+            let named = |(name, _): &(String, Tensor)| TensorFinding::new(name);
+            self.tensors = trainer.iter().map(named).collect();
+        } else {
+            // What the images do not change is compared once.
+            trainer.retain(|(name, _)| !file.is_constant(name));
+        }
+        let keep: Vec<&str> = trainer.iter().map(|(name, _)| name.as_str()).collect();
+        let computed = file.run_images(batch.images, &shape, &keep)?;
+        for (name, tensor) in &trainer {
+            let extent =
+                if file.is_constant(name) { Extent::Once } else { Extent::Images(batch.count) };
+            let place = self.tensors.iter_mut().find(|finding| finding.name == *name);
+            let finding = place.expect("all tensors were entered with the first batch");
+            let value = computed.get(name).expect("it was asked for");
+            finding.add(first_image, extent, tensor, value);
+        }
+        let file_logits = computed.first().as_slice::<f32>().unwrap_or_default();
+        let classes = logits.shape()[1];
+        logits.read(|logits| self.judge(logits, file_logits, &batch.labels, classes));
+        Ok(())
+    }
+
+    /// Counts right answers and different ones.
+    fn judge(&mut self, trainer: &[f32], file: &[f32], labels: &[u8], classes: usize) {
+        self.trainer_hits.add(Hits::count(trainer, labels, classes));
+        if file.len() != trainer.len() {
+            // A file that answers in another shape predicts nothing.
+            self.predictions_differ += labels.len() as u64;
+            return;
+        }
+        self.file_hits.add(Hits::count(file, labels, classes));
+        let pairs = trainer.chunks_exact(classes).zip(file.chunks_exact(classes));
+        let differ = pairs.filter(|(left, right)| prediction(left) != prediction(right)).count();
+        self.predictions_differ += differ as u64;
+    }
+}
+
+/// What a tensor has along its first axis.
+#[derive(Clone, Copy)]
+enum Extent {
+    /// So many images.
+    Images(usize),
+    /// No images: it is the same for all of them.
+    Once,
+}
+
+impl TensorFinding {
+    fn add(&mut self, first_image: u64, extent: Extent, trainer: &Tensor, file: &Value) {
+        let shape = trainer.shape();
+        let (images, of_one) = match extent {
+            Extent::Images(count) => (count, &shape[1..]),
+            Extent::Once => (1, &shape[..]),
+        };
+        self.shape.get_or_insert_with(|| of_one.to_vec());
+        match file.as_slice::<f32>() {
+            Some(values) if file.shape() == shape => {
+                trainer.read(|trainer| self.comparison.add(first_image, images, trainer, values));
+            }
+            _ => {
+                let file = format!("{} {:?}", file.dtype(), file.shape());
+                self.other_shape
+                    .get_or_insert(OtherShape { trainer: format!("float32 {shape:?}"), file });
+            }
+        }
+    }
+}
+
+/// The class with the largest logit, the first of several; NaN is smaller than every number.
+fn prediction(logits: &[f32]) -> Option<usize> {
+    let numbers = logits.iter().enumerate().filter(|(_, logit)| !logit.is_nan());
+    let best = numbers.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map(|(class, _)| class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn predictions_by_hand() {
+        assert_eq!(prediction(&[1.0, 3.0, 3.0]), Some(1));
+        assert_eq!(prediction(&[f32::NAN, -1.0, f32::NAN]), Some(1));
+        assert_eq!(prediction(&[f32::NAN]), None);
+    }
+}

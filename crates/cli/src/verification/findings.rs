@@ -1,0 +1,281 @@
+//! What a verification found, for machines and for people.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use fewbit_report::VerificationSummary;
+use fewbit_train::Hits;
+use serde_json::{Value, json};
+
+use super::comparison::{Comparison, Mismatch};
+use super::constants::Constants;
+use crate::console::{escape, grouped, seconds};
+
+/// What the comparison of a network with a file found.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// Name of the network.
+    pub network: String,
+    /// Name of the dataset.
+    pub dataset: String,
+    /// How the executor computed.
+    pub mode: &'static str,
+    /// Images that both computed.
+    pub images: u64,
+    /// The tensors that both name, in order of execution; the logits come last.
+    pub tensors: Vec<TensorFinding>,
+    /// Tensors of the trainer that the file does not name.
+    pub only_in_trainer: Vec<String>,
+    /// Right answers of the network.
+    pub trainer_hits: Hits,
+    /// Right answers of the file.
+    pub file_hits: Hits,
+    /// Images for which they predict different classes.
+    pub predictions_differ: u64,
+    /// What is stored, compared.
+    pub constants: Constants,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What was found about one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorFinding {
+    /// Its name, on both sides.
+    pub name: String,
+    /// Its shape, without the batch.
+    pub shape: Option<Vec<usize>>,
+    /// Its values.
+    pub comparison: Comparison,
+    /// Set if the file computes it in another shape or type.
+    pub other_shape: Option<OtherShape>,
+}
+
+/// A tensor that cannot be compared value by value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherShape {
+    /// Type and shape on the trainer's side.
+    pub trainer: String,
+    /// Type and shape in the file.
+    pub file: String,
+}
+
+impl TensorFinding {
+    /// Nothing was compared yet.
+    pub fn new(name: &str) -> Self {
+        let comparison = Comparison::default();
+        Self { name: name.to_owned(), shape: None, comparison, other_shape: None }
+    }
+
+    fn differs(&self) -> bool {
+        self.comparison.differ > 0 || self.other_shape.is_some()
+    }
+
+    fn json(&self) -> Value {
+        let Comparison { values, differ, zero_signs_differ, .. } = self.comparison;
+        json!({
+            "name": self.name,
+            "shape": self.shape,
+            "values_compared": values,
+            "values_differ": differ,
+            "zero_signs_differ": zero_signs_differ,
+            "largest_difference": self.comparison.largest_difference,
+            "largest_difference_ulps": self.comparison.largest_difference_ulps,
+            "other_shape": self.other_shape.as_ref().map(|other| {
+                json!({ "trainer": other.trainer, "file": other.file })
+            }),
+        })
+    }
+}
+
+impl Findings {
+    /// Whether the file computes and stores what the checkpoint does.
+    pub fn identical(&self) -> bool {
+        self.predictions_differ == 0
+            && self.constants.constants_differ == 0
+            && !self.tensors.iter().any(TensorFinding::differs)
+    }
+
+    /// All tensors together.
+    fn total(&self) -> Comparison {
+        let mut total = Comparison::default();
+        self.tensors.iter().for_each(|tensor| total.merge(&tensor.comparison));
+        total
+    }
+
+    /// The first tensor, in order of execution, that differs, and where.
+    fn first_difference(&self) -> Option<(&TensorFinding, Option<Mismatch>)> {
+        let tensor = self.tensors.iter().find(|tensor| tensor.differs())?;
+        Some((tensor, tensor.comparison.first))
+    }
+
+    /// The document that is written and printed.
+    pub fn json(&self, checkpoint: &Path, model: &Path, hashes: [String; 2]) -> Value {
+        let total = self.total();
+        let [checkpoint_sha256, model_sha256] = hashes;
+        let first = self.first_difference().map(|(tensor, first)| {
+            json!({
+                "tensor": tensor.name,
+                "image": first.map(|first| first.image),
+                "index": first.map(|first| first.index),
+                "trainer": first.map(|first| first.trainer),
+                "file": first.map(|first| first.file),
+            })
+        });
+        json!({
+            "identical": self.identical(),
+            "network": self.network,
+            "checkpoint": checkpoint.display().to_string(),
+            "checkpoint_sha256": checkpoint_sha256,
+            "model": model.display().to_string(),
+            "model_sha256": model_sha256,
+            "version": env!("CARGO_PKG_VERSION"),
+            "dataset": self.dataset,
+            "mode": self.mode,
+            "images": self.images,
+            "tensors_compared": self.tensors.len(),
+            "values_compared": total.values,
+            "values_differ": total.differ,
+            "zero_signs_differ": total.zero_signs_differ,
+            "not_finite_differ": total.not_finite_differ,
+            "largest_difference": total.largest_difference,
+            "largest_difference_ulps": total.largest_difference_ulps,
+            "first_difference": first,
+            "predictions_differ": self.predictions_differ,
+            "trainer_top1_percent": self.trainer_hits.top1_percent(),
+            "trainer_top5_percent": self.trainer_hits.top5_percent(),
+            "file_top1_percent": percent(self.file_hits.top1, self.images),
+            "file_top5_percent": percent(self.file_hits.top5, self.images),
+            "tensors": self.tensors.iter().map(TensorFinding::json).collect::<Vec<_>>(),
+            "tensors_only_in_trainer": self.only_in_trainer,
+            "constants": self.constants,
+            "seconds": self.seconds,
+            "images_per_second": self.images as f64 / self.seconds,
+        })
+    }
+
+    /// Numbers and verdict in words.
+    pub fn text(&self) -> String {
+        let total = self.total();
+        let mut text = String::new();
+        let mut fact = |name: &str, value: String| {
+            let _ = writeln!(text, "  {name:<20}{value}");
+        };
+        fact("images", format!("{} ({}, test)", grouped(self.images), self.dataset));
+        fact("tensors compared", grouped(self.tensors.len() as u64));
+        fact("values compared", grouped(total.values));
+        fact("values that differ", grouped(total.differ));
+        let (largest, ulps) = (total.largest_difference, total.largest_difference_ulps);
+        fact("largest difference", format!("{largest} ({} ulps)", grouped(ulps)));
+        let equal = self.images - self.predictions_differ;
+        fact("equal predictions", format!("{} of {}", grouped(equal), grouped(self.images)));
+        let (trainer, file) = (self.trainer_hits.top1, self.file_hits.top1);
+        let [trainer, file] = [trainer, file].map(|hits| percent(hits, self.images));
+        fact("top-1", format!("{trainer:.2} % trainer, {file:.2} % file"));
+        let Constants { initializers_compared, attributes_compared, constants_differ, .. } =
+            self.constants;
+        let stored = grouped(initializers_compared + attributes_compared);
+        fact(
+            "stored constants",
+            format!("{stored} compared, {} differ", grouped(constants_differ)),
+        );
+        fact("executor", format!("{} mode", self.mode));
+        fact("time", seconds(self.seconds));
+        text.push('\n');
+        text.push_str(&self.verdict());
+        text
+    }
+
+    /// Whether they are identical, and if not, what differs.
+    pub fn verdict(&self) -> String {
+        if self.identical() {
+            return format!(
+                "IDENTICAL: on all {} images the file computes, bit for bit, what was trained.\n",
+                grouped(self.images)
+            );
+        }
+        let mut text = String::from("DIFFERENT: the file is not what was trained.\n");
+        if let Some((tensor, first)) = self.first_difference() {
+            let name = escape(&tensor.name);
+            let _ = match (&tensor.other_shape, first) {
+                (Some(other), _) => writeln!(
+                    text,
+                    "  first tensor that differs: {name} is {} in the file, {} in the trainer",
+                    other.file, other.trainer
+                ),
+                (None, Some(first)) => writeln!(
+                    text,
+                    "  first tensor that differs: {name}; image {}, value {}: {} in the file, {} in the trainer",
+                    first.image, first.index, first.file, first.trainer
+                ),
+                (None, None) => Ok(()),
+            };
+        }
+        for difference in self.constants.differ.iter().take(SHOWN) {
+            let _ = writeln!(
+                text,
+                "  {} {}: {} in the file, expected {}",
+                difference.kind,
+                escape(&difference.name),
+                escape(&shortened(&difference.file)),
+                escape(&shortened(&difference.expected))
+            );
+        }
+        let more = self.constants.differ.len().saturating_sub(SHOWN);
+        if more > 0 {
+            let _ = writeln!(text, "  and {more} more, see the JSON report");
+        }
+        text
+    }
+
+    /// What the HTML report shows.
+    pub fn summary(&self) -> VerificationSummary {
+        let total = self.total();
+        VerificationSummary {
+            images: self.images,
+            tensors_compared: self.tensors.len() as u64,
+            values_compared: total.values,
+            values_differ: total.differ,
+            largest_difference: total.largest_difference,
+            largest_ulps: total.largest_difference_ulps,
+            predictions_equal: self.images - self.predictions_differ,
+            top1_trainer_percent: percent(self.trainer_hits.top1, self.images),
+            top1_file_percent: percent(self.file_hits.top1, self.images),
+            first_difference: self.first_difference().map(|(tensor, first)| match first {
+                Some(first) => {
+                    format!("{}, image {}, value {}", tensor.name, first.image, first.index)
+                }
+                None => tensor.name.clone(),
+            }),
+        }
+    }
+
+    /// One sentence for the end of a training.
+    pub fn sentence(&self) -> String {
+        let total = self.total();
+        format!(
+            "The file was run on all {} test images and compared with the trainer: {} tensors, {} values, \
+             {} differ.",
+            grouped(self.images),
+            self.tensors.len(),
+            grouped(total.values),
+            grouped(total.differ)
+        )
+    }
+}
+
+/// So many differing constants are shown to people; machines get all.
+const SHOWN: usize = 10;
+
+/// Long lists do not help a person.
+fn shortened(text: &str) -> String {
+    const LONG: usize = 120;
+    if text.chars().count() <= LONG {
+        return text.to_owned();
+    }
+    text.chars().take(LONG).chain("...".chars()).collect()
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole as f64
+}

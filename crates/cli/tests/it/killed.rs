@@ -1,0 +1,134 @@
+//! A run that is killed at any moment goes on to the same bits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::harness::{contents, fewbit, only_entry, program};
+
+/// Long enough to be killed in every part, short enough to be run often.
+const RUN: &str = "train --network TFC_1W2A --dataset glyphs --limit 1000 --epochs 6 \
+                   --export_qonnx --quiet --random_seed 5";
+
+/// What has to be the same, whatever happened on the way.
+const RESULTS: [&str; 3] =
+    ["checkpoints/best.safetensors", "checkpoints/last.safetensors", "TFC_1W2A_qonnx.onnx"];
+
+/// Fractions of the time of a whole run after which the program is killed: from before the run
+/// folder exists to the export and the verification at the end.
+const MOMENTS: [f64; 8] = [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97];
+
+fn start(folder: &Path) -> Child {
+    let mut command = program(folder);
+    command.args(RUN.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn results(run_folder: &Path) -> Vec<Vec<u8>> {
+    RESULTS.iter().map(|name| fs::read(run_folder.join(name)).unwrap()).collect()
+}
+
+#[test]
+fn killed_runs_end_in_the_same_bits() {
+    let whole = TempDir::new().unwrap();
+    let started = Instant::now();
+    assert!(start(whole.path()).wait().unwrap().success());
+    let duration = started.elapsed();
+    let expected = results(&only_entry(&whole.path().join("experiments")));
+
+    let mut killed = 0;
+    for moment in MOMENTS {
+        let folder = TempDir::new().unwrap();
+        let mut child = start(folder.path());
+        thread::sleep(duration.mul_f64(moment));
+        // SIGKILL: nothing in the program can react to it.
+        child.kill().unwrap();
+        killed += usize::from(!child.wait().unwrap().success());
+
+        let run_folder = resume(folder.path());
+        assert!(results(&run_folder) == expected, "killed after {moment} of the run");
+        no_rests(&run_folder);
+    }
+    assert!(killed >= MOMENTS.len() - 1, "only {killed} runs were killed before they were done");
+}
+
+/// The moments that last shortest: each time a file has just appeared.
+#[test]
+fn killed_as_soon_as_a_file_appears() {
+    let whole = TempDir::new().unwrap();
+    assert!(start(whole.path()).wait().unwrap().success());
+    let expected = results(&only_entry(&whole.path().join("experiments")));
+    let mut seen = 0;
+    for name in RESULTS.iter().copied().chain(["config.toml", "verification.json"]) {
+        let folder = TempDir::new().unwrap();
+        let mut child = start(folder.path());
+        seen += usize::from(wait_for(&mut child, folder.path(), name));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let run_folder = resume(folder.path());
+        assert!(results(&run_folder) == expected, "killed when {name} appeared");
+        no_rests(&run_folder);
+    }
+    assert!(seen >= 4, "{seen}");
+}
+
+/// Ctrl-C is heard: the program ends by itself, and the run goes on later.
+#[test]
+fn interrupted_runs_end_in_the_same_bits() {
+    let whole = TempDir::new().unwrap();
+    assert!(start(whole.path()).wait().unwrap().success());
+    let expected = results(&only_entry(&whole.path().join("experiments")));
+
+    let folder = TempDir::new().unwrap();
+    let mut child = start(folder.path());
+    assert!(wait_for(&mut child, folder.path(), RESULTS[1]));
+    let signal =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(signal.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(results(&resume(folder.path())) == expected);
+}
+
+/// Goes on with the run below `folder`; one that was killed before it had a folder starts again.
+fn resume(folder: &Path) -> PathBuf {
+    let runs = folder.join("experiments");
+    if !runs.is_dir() || fs::read_dir(&runs).unwrap().next().is_none() {
+        fewbit(folder, RUN).expect(0);
+        return only_entry(&runs);
+    }
+    let run_folder = only_entry(&runs);
+    if !run_folder.join("config.toml").is_file() {
+        // The plan is the first file of a run: without it nothing has been computed yet.
+        assert!(!run_folder.join(RESULTS[1]).exists());
+        fs::remove_dir_all(&run_folder).unwrap();
+        fewbit(folder, RUN).expect(0);
+        return only_entry(&runs);
+    }
+    let path = run_folder.to_str().unwrap();
+    fewbit(folder, &format!("train --quiet --resume {path}")).expect(0);
+    run_folder
+}
+
+/// Waits until a file of the run folder exists; false if the program was done before that was seen.
+fn wait_for(child: &mut Child, folder: &Path, name: &str) -> bool {
+    while child.try_wait().unwrap().is_none() {
+        let runs = fs::read_dir(folder.join("experiments")).into_iter().flatten();
+        if runs.flatten().any(|run| run.path().join(name).exists()) {
+            return true;
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    false
+}
+
+/// A finished run leaves no temporary files.
+fn no_rests(run_folder: &Path) {
+    for (path, _) in contents(run_folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(!name.contains("tmp") && !name.starts_with('.'), "{name} is left over");
+    }
+}

@@ -1,0 +1,200 @@
+//! Verification fails when it has to: one spoiled number in a file is found and named.
+
+use std::fs;
+use std::path::Path;
+
+use fewbit_onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use serde_json::Value;
+
+use crate::harness::{Run, fewbit, trained};
+
+/// What verification says about the exported file after `spoil` changed it.
+fn verify(name: &str, spoil: impl FnOnce(&mut ModelProto)) -> (Run, Value) {
+    let trained = trained();
+    let mut model = fewbit_onnx::read_model(&trained.model()).unwrap();
+    spoil(&mut model);
+    let path = trained.folder().join(format!("{name}.onnx"));
+    fs::write(&path, fewbit_onnx::encode(&model)).unwrap();
+    verify_file(&path)
+}
+
+fn verify_file(path: &Path) -> (Run, Value) {
+    let trained = trained();
+    let checkpoint = trained.checkpoint("best.safetensors");
+    let report = path.with_extension("json");
+    let line = format!(
+        "verify {} {} --limit 200 --report {} --json --quiet",
+        checkpoint.display(),
+        path.display(),
+        report.display()
+    );
+    let run = fewbit(trained.folder(), &line);
+    let document = run.json();
+    let written: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    assert_eq!(written, document, "the file holds what is printed");
+    (run, document)
+}
+
+/// The node of the `nth` operator of a type.
+fn node<'a>(model: &'a mut ModelProto, op_type: &str, nth: usize) -> &'a mut NodeProto {
+    let nodes = model.graph.as_mut().unwrap().node.iter_mut();
+    nodes.filter(|node| node.op_type() == op_type).nth(nth).unwrap()
+}
+
+fn attribute<'a>(node: &'a mut NodeProto, name: &str) -> &'a mut AttributeProto {
+    node.attribute.iter_mut().find(|attribute| attribute.name() == name).unwrap()
+}
+
+fn initializer<'a>(model: &'a mut ModelProto, name: &str) -> &'a mut TensorProto {
+    let tensors = model.graph.as_mut().unwrap().initializer.iter_mut();
+    tensors.into_iter().find(|tensor| tensor.name() == name).unwrap()
+}
+
+/// Changes one `f32` of an initializer that is stored as raw bytes.
+fn change(tensor: &mut TensorProto, index: usize, change: impl FnOnce(f32) -> f32) {
+    let mut bytes = tensor.raw_data.as_deref().unwrap().to_vec();
+    let place = index * 4..index * 4 + 4;
+    let old = f32::from_le_bytes(bytes[place.clone()].try_into().unwrap());
+    let new = change(old);
+    assert_ne!(old.to_bits(), new.to_bits(), "the change changes nothing");
+    bytes[place].copy_from_slice(&new.to_le_bytes());
+    tensor.raw_data = Some(bytes.into());
+}
+
+fn differing_constants(document: &Value) -> Vec<String> {
+    let differ = document["constants"]["differ"].as_array().unwrap();
+    differ.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_file_itself_is_right() {
+    let (run, document) = verify("right", |_| {});
+    run.expect(0);
+    assert_eq!(document["identical"], true);
+    assert_eq!(document["values_differ"], 0);
+    assert_eq!(document["predictions_differ"], 0);
+    assert_eq!(document["images"], 200);
+    assert_eq!(document["first_difference"], Value::Null);
+    assert_eq!(document["constants"]["constants_differ"], 0);
+    // Input, 3 hidden layers of 4 tensors, the last layer and its scaling: nothing is passed over.
+    assert!(document["tensors_compared"].as_u64().unwrap() >= 12, "{document:#}");
+    assert!(document["values_compared"].as_u64().unwrap() >= 200 * (784 + 3 * 3 * 64 + 2 * 10));
+    assert!(document["constants"]["initializers_compared"].as_u64().unwrap() >= 20);
+}
+
+/// The output of the `nth` node of a type in the exported file.
+fn output_of(op_type: &str, nth: usize) -> String {
+    let mut model = fewbit_onnx::read_model(&trained().model()).unwrap();
+    node(&mut model, op_type, nth).output[0].clone()
+}
+
+/// The input of the `nth` node of a type in the exported file.
+fn input_of(op_type: &str, nth: usize, input: usize) -> String {
+    let mut model = fewbit_onnx::read_model(&trained().model()).unwrap();
+    node(&mut model, op_type, nth).input[input].clone()
+}
+
+#[test]
+fn a_weight() {
+    // The first layer's weights enter the first MatMul or Gemm, by way of their quantizer.
+    let weight = input_of_weight_quantizer();
+    let (run, document) = verify("weight", |model| {
+        change(initializer(model, &weight), 5, |w| if w > 0.0 { -1.0 } else { 1.0 });
+    });
+    run.expect(1);
+    assert_eq!(document["identical"], false);
+    assert!(document["values_differ"].as_u64().unwrap() > 0);
+    assert_eq!(document["first_difference"]["image"], 0, "{document:#}");
+    assert!(differing_constants(&document).contains(&weight), "{document:#}");
+}
+
+#[test]
+fn a_weight_that_quantizes_to_the_same_value() {
+    let weight = input_of_weight_quantizer();
+    let (run, document) = verify("same", |model| {
+        let tensor = initializer(model, &weight);
+        // One unit in the last place does not reach another value of a 2-bit grid.
+        change(tensor, 7, |w| f32::from_bits(w.to_bits() ^ 1));
+    });
+    run.expect(1);
+    assert_eq!(document["values_differ"], 0, "{document:#}");
+    assert_eq!(differing_constants(&document), [weight]);
+}
+
+/// The name of the float weights of the first layer.
+fn input_of_weight_quantizer() -> String {
+    let model = fewbit_onnx::read_model(&trained().model()).unwrap();
+    let graph = model.graph.unwrap();
+    let weights = graph.initializer.iter().find(|t| t.dims.iter().product::<i64>() == 784 * 64);
+    weights.unwrap().name().to_owned()
+}
+
+#[test]
+fn a_scale() {
+    // The first Quant node quantizes the image or the first weights; its scale is its second input.
+    for nth in [0, 1] {
+        let scale = input_of("Quant", nth, 1);
+        let (run, document) = verify(&format!("scale{nth}"), |model| {
+            let tensor = initializer(model, &scale);
+            change(tensor, 0, |s| s * 1.5);
+        });
+        run.expect(1);
+        assert!(document["values_differ"].as_u64().unwrap() > 0, "{scale}");
+        assert!(differing_constants(&document).contains(&scale), "{document:#}");
+    }
+}
+
+#[test]
+fn an_attribute() {
+    type Spoil = fn(&mut AttributeProto);
+    let cases: [(&str, usize, &str, Spoil); 5] = [
+        ("Quant", 0, "narrow", |a| a.i = a.i.map(|i| 1 - i)),
+        ("Quant", 1, "narrow", |a| a.i = a.i.map(|i| 1 - i)),
+        ("Quant", 1, "signed", |a| a.i = a.i.map(|i| 1 - i)),
+        ("Quant", 0, "rounding_mode", |a| a.s = Some(b"FLOOR".to_vec().into())),
+        ("BatchNormalization", 1, "epsilon", |a| a.f = Some(0.25)),
+    ];
+    for (op_type, nth, name, spoil) in cases {
+        let mut spoiled = String::new();
+        let (run, document) = verify(&format!("{op_type}_{nth}_{name}"), |model| {
+            let node = node(model, op_type, nth);
+            spoiled = format!("{}.{name}", node.name());
+            spoil(attribute(node, name));
+        });
+        run.expect(1);
+        assert_eq!(differing_constants(&document), [spoiled], "{document:#}");
+    }
+}
+
+#[test]
+fn a_threshold() {
+    // What decides where an activation changes is the bias and the mean of its batch normalization.
+    for (nth, input) in [(0, 2), (1, 3), (2, 2)] {
+        let name = input_of("BatchNormalization", nth, input);
+        let output = output_of("BatchNormalization", nth);
+        let (run, document) = verify(&format!("threshold_{nth}_{input}"), |model| {
+            change(initializer(model, &name), 3, |b| b + 0.5);
+        });
+        run.expect(1);
+        let first = &document["first_difference"];
+        assert_eq!(first["tensor"], output.as_str(), "{document:#}");
+        assert_eq!((&first["index"], &first["image"]), (&3.into(), &0.into()));
+        assert!(first["trainer"] != first["file"]);
+        assert_eq!(differing_constants(&document), [name]);
+    }
+}
+
+#[test]
+fn the_difference_is_named_in_words() {
+    let trained = trained();
+    let name = input_of("BatchNormalization", 0, 2);
+    let output = output_of("BatchNormalization", 0);
+    let mut model = fewbit_onnx::read_model(&trained.model()).unwrap();
+    change(initializer(&mut model, &name), 3, |b| b + 0.5);
+    let path = trained.folder().join("words.onnx");
+    fs::write(&path, fewbit_onnx::encode(&model)).unwrap();
+    let line = format!("verify experiments {} --limit 50 --report words.json", path.display());
+    let run = fewbit(trained.folder(), &line).expect(1);
+    assert!(run.stdout.contains("DIFFERENT"), "{}", run.stdout);
+    assert!(run.stdout.contains(&output) && run.stdout.contains(&name), "{}", run.stdout);
+}
