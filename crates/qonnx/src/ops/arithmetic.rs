@@ -44,11 +44,12 @@ impl Arithmetic {
 }
 
 impl Operator for Arithmetic {
-    fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
+    fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(2)?;
         let (a, b) = (inputs.take(0, "A")?, inputs.take(1, "B")?);
         let shape = broadcast_shape(a.shape(), b.shape())
             .ok_or_else(|| misfit(&a, &b))?;
+        context.check_size(&shape)?;
         let (a, b) = (a.value(), b.value());
         macro_rules! by_type {
             ($(($variant:ident, $add:expr, $sub:expr, $mul:expr, $div:expr);)*) => {

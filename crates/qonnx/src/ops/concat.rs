@@ -21,7 +21,7 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
 }
 
 impl Operator for Concat {
-    fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
+    fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         let first = inputs.take(0, "inputs")?;
         let axis = axes::axis(self.axis, first.shape().len(), "attribute \"axis\"")?;
         let mut shape = first.shape().to_vec();
@@ -34,9 +34,10 @@ impl Operator for Concat {
                 let expected = format!("{:?} except along axis {axis}", parts[0].shape());
                 return Err(Fault::shape(&format!("input {index}"), part.shape(), expected));
             }
-            shape[axis] += part.shape()[axis];
+            shape[axis] = shape[axis].saturating_add(part.shape()[axis]);
             parts.push(part);
         }
+        context.check_size(&shape)?;
         let outer: usize = shape[..axis].iter().product();
         let data = if outer == 1 {
             Data::concat(&parts.iter().map(|part| part.value().data()).collect::<Vec<_>>())

@@ -16,11 +16,15 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
 }
 
 impl Operator for Gather {
-    fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
+    fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(2)?;
         let (data, indices) = (inputs.take(0, "data")?, inputs.take(1, "indices")?);
         let axis = axes::axis(self.axis, data.shape().len(), "attribute \"axis\"")?;
         let along = axes::Along::new(data.shape(), axis);
+        let mut shape = data.shape()[..axis].to_vec();
+        shape.extend_from_slice(indices.shape());
+        shape.extend_from_slice(&data.shape()[axis + 1..]);
+        context.check_size(&shape)?;
         let picked = indices
             .to_i64("input 1 (indices)")?
             .into_iter()
@@ -35,9 +39,6 @@ impl Operator for Gather {
         let runs = (0..along.outer).flat_map(|outer| {
             picked.iter().map(move |&i| ((outer * along.len + i) * along.inner, along.inner))
         });
-        let mut shape = data.shape()[..axis].to_vec();
-        shape.extend_from_slice(indices.shape());
-        shape.extend_from_slice(&data.shape()[axis + 1..]);
         Ok(one(shape, data.value().data().runs(runs)))
     }
 

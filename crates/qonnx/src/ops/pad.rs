@@ -46,7 +46,7 @@ fn amounts(pads: &[i64], axes: Option<&[i64]>, rank: usize) -> Result<Vec<(usize
 }
 
 impl Operator for Pad {
-    fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
+    fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(if self.pads.is_some() { 1 } else { 4 })?;
         let data = inputs.take(0, "data")?;
         let (pads, fill, listed) = match &self.pads {
@@ -78,9 +78,8 @@ impl Operator for Pad {
             let padded = before.checked_add(behind).and_then(|pad| pad.checked_add(extent));
             shape.push(padded.ok_or_else(too_large)?);
         }
-        // No padding makes a tensor more than a few times larger; a file that asks for it is broken.
-        let count = crate::value::element_count(&shape).filter(|&count| count <= 1 << 30);
-        let mut picked = Vec::with_capacity(count.ok_or_else(too_large)?);
+        context.check_size(&shape)?;
+        let mut picked = Vec::with_capacity(shape.iter().product());
         let strides = axes::row_major(data.shape());
         axes::indices(&shape, |index| {
             let mut place = Some(0);

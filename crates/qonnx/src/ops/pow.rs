@@ -20,10 +20,11 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
 }
 
 impl Operator for Pow {
-    fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
+    fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(2)?;
         let (x, y) = (inputs.take(0, "X")?, inputs.take(1, "Y")?);
         let shape = broadcast_shape(x.shape(), y.shape()).ok_or_else(|| misfit(&x, &y))?;
+        context.check_size(&shape)?;
         let exponent: Vec<f64> = match y.value().data() {
             Data::F32(y) => y.iter().map(|&y| f64::from(y)).collect(),
             Data::F64(y) => y.to_vec(),

@@ -1,11 +1,11 @@
 //! Sums of products: operands in the form that the arithmetic contract wants, linear layers, and what follows a sum.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fewbit_kernels::epilogue;
 use fewbit_kernels::quantize::Scale as KernelScale;
-use fewbit_kernels::{self as kernels, Accumulation, MatmulShape};
+use fewbit_kernels::{self as kernels, Accumulation, MatmulShape, PackedWeights};
 use rayon::prelude::*;
 
 use super::Context;
@@ -121,15 +121,24 @@ pub(super) fn finish(y: &mut [f32], inner: usize, factor: &Factor, bias: Option<
 pub(super) struct Linear {
     k: usize,
     m: usize,
+    /// It is the same in every run.
+    constant: bool,
     form: Form,
 }
 
 #[derive(Debug)]
 enum Form {
-    /// `[M, K]` with the scale taken out.
-    Canonical(Vec<Operand<'static>>),
+    /// `[M, K]` with the scale taken out, and as the kernels want it for the sum of the first run.
+    Canonical { forms: Vec<Operand<'static>>, packed: OnceLock<PackedWeights> },
     /// `[K, M]` as it is.
     Reference(Vec<f64>),
+}
+
+impl Form {
+    fn canonical(forms: Vec<Operand<'_>>) -> Self {
+        let forms = forms.into_iter().map(Operand::into_owned).collect();
+        Self::Canonical { forms, packed: OnceLock::new() }
+    }
 }
 
 /// How the right side of a matrix product is stored.
@@ -157,19 +166,17 @@ impl Linear {
         };
         let form = match (options.mode, stored) {
             (Mode::Canonical, Stored::MByK) => {
-                let forms = right(values, &[m, k], grid, constant);
-                Form::Canonical(forms.into_iter().map(Operand::into_owned).collect())
+                Form::canonical(right(values, &[m, k], grid, constant))
             }
             (Mode::Canonical, Stored::KByM) => {
                 let grid = grid.cloned().and_then(|grid| grid.transposed(&[1, 0]));
                 let turned = transposed(values, k, m, |v| v);
-                let forms = right(&turned, &[m, k], grid.as_ref(), constant);
-                Form::Canonical(forms.into_iter().map(Operand::into_owned).collect())
+                Form::canonical(right(&turned, &[m, k], grid.as_ref(), constant))
             }
             (Mode::Reference, Stored::KByM) => Form::Reference(values.iter().map(|&v| v.into()).collect()),
             (Mode::Reference, Stored::MByK) => Form::Reference(transposed(values, m, k, f64::from)),
         };
-        Self { k, m, form }
+        Self { k, m, constant, form }
     }
 
     /// Multiplies rows of `K` values, which form a tensor of the given shape, and adds a bias for each column.
@@ -186,12 +193,19 @@ impl Linear {
             return y;
         }
         let factor = match &self.form {
-            Form::Canonical(forms) => {
+            Form::Canonical { forms, packed } => {
                 let x = left(x, shape, grid);
                 let (w, accumulation, factor) = choose(&x, forms);
-                if self.k > 0 {
-                    let sizes = MatmulShape { n, m: self.m, k: self.k };
-                    kernels::matmul_nt(&x.values, &w.values, &mut y, sizes, accumulation);
+                let sizes = MatmulShape { n, m: self.m, k: self.k };
+                let packed = (self.k > 0 && self.constant).then(|| {
+                    packed.get_or_init(|| PackedWeights::new(&w.values, sizes.m, sizes.k, accumulation))
+                });
+                match packed.filter(|packed| packed.accumulation() == accumulation) {
+                    Some(packed) => kernels::matmul_packed(&x.values, packed, &mut y),
+                    None if self.k > 0 => {
+                        kernels::matmul_nt(&x.values, &w.values, &mut y, sizes, accumulation);
+                    }
+                    None => {}
                 }
                 factor
             }

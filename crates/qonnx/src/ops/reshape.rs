@@ -4,6 +4,7 @@ use super::{BatchChange, Context, Input, Inputs, Operator, Role};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
+use crate::value::element_count;
 
 /// 0 keeps an extent (unless `allowzero`), -1 is what is left.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl Reshape {
                 _ => return Err(wrong("extents of 0 or more, and at most one -1".to_owned())),
             });
         }
-        let product = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+        let product = element_count(&shape);
         let misfit = || wrong(format!("as many elements as the input {input:?} has"));
         let product = product.ok_or_else(misfit)?;
         match open {

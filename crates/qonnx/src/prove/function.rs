@@ -166,7 +166,7 @@ impl<'g> Function<'g> {
             }
         }
         let (value, _) = tensor.into_parts();
-        let result = value.into_vec().map_err(|value| format!("a result of type {}", value.dtype()))?;
+        let result: Vec<f32> = value.into_vec().map_err(|value| format!("a result of type {}", value.dtype()))?;
         if let Some(place) = result.iter().position(|v| !v.is_finite()) {
             let (channel, value) = (place % self.channels(), xs[place]);
             return Err(format!("the value {value:?} of channel {channel} gives {}", result[place]));

@@ -4,6 +4,7 @@
 
 mod golden_operators;
 mod graphs;
+mod hostile;
 mod networks;
 mod zoo;
 
