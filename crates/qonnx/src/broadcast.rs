@@ -52,7 +52,8 @@ where
     if count == 0 {
         return out;
     }
-    let (inner, outer) = axes.split_last().map_or((Axis::ONE, &[][..]), |(&axis, rest)| (axis, rest));
+    let (inner, outer) =
+        axes.split_last().map_or((Axis::ONE, &[][..]), |(&axis, rest)| (axis, rest));
     let run = |start: usize, out: &mut [R]| {
         // A block may begin inside a run.
         let mut done = 0;

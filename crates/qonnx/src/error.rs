@@ -116,12 +116,7 @@ impl Error {
     ) -> Self {
         let known: Vec<&str> = known.collect();
         let near = nearest(name, &known);
-        Self(Box::new(Inner::UnknownName {
-            what,
-            name: name.to_owned(),
-            near,
-            known: known.len(),
-        }))
+        Self(Box::new(Inner::UnknownName { what, name: name.to_owned(), near, known: known.len() }))
     }
 
     pub(crate) fn missing_input(name: &str, needed: Vec<String>) -> Self {
@@ -190,11 +185,7 @@ impl Fault {
     }
 
     pub(crate) fn shape(what: &str, found: &[usize], expected: impl fmt::Display) -> Self {
-        Self::Shape {
-            what: what.to_owned(),
-            found: found.to_vec(),
-            expected: expected.to_string(),
-        }
+        Self::Shape { what: what.to_owned(), found: found.to_vec(), expected: expected.to_string() }
     }
 
     pub(crate) fn dtype(what: &str, found: DType, expected: impl fmt::Display) -> Self {

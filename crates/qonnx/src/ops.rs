@@ -93,7 +93,8 @@ impl Context {
         if fits {
             return Ok(());
         }
-        let expected = format!("at most {} elements, in proportion to the inputs and constants", self.largest);
+        let expected =
+            format!("at most {} elements, in proportion to the inputs and constants", self.largest);
         Err(Fault::shape("the result", shape, expected))
     }
 }
@@ -179,7 +180,9 @@ impl Inputs {
     pub(crate) fn at_most(&self, count: usize) -> Result<(), Fault> {
         if self.count() > count {
             let found = self.count();
-            return Err(Fault::Malformed(format!("there are {found} inputs, expected at most {count}")));
+            return Err(Fault::Malformed(format!(
+                "there are {found} inputs, expected at most {count}"
+            )));
         }
         Ok(())
     }

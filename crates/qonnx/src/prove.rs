@@ -113,8 +113,10 @@ impl<'a> Proof<'a> {
         for layer in &layers {
             if let Some(sum) = &layer.sum {
                 sums.layers += 1;
-                sums.exact_for_all_inputs += usize::from(layer.verdict == Verdict::ProvedForAllInputs);
-                sums.exact_for_these_images += usize::from(layer.verdict == Verdict::ProvedForTheseImages);
+                sums.exact_for_all_inputs +=
+                    usize::from(layer.verdict == Verdict::ProvedForAllInputs);
+                sums.exact_for_these_images +=
+                    usize::from(layer.verdict == Verdict::ProvedForTheseImages);
                 sums.largest_units = sums.largest_units.max(sum.bound_units.unwrap_or_default());
             }
             if layer.kind.contains("BatchNormalization") {
@@ -155,7 +157,10 @@ const ENGINES: [&str; 5] = [
 impl InputValues {
     fn set(&self) -> Result<Set, Error> {
         let finite = |values: &[f32]| match values.iter().find(|v| !v.is_finite()) {
-            Some(v) => Err(Error::tensor("the values of the input", Fault::value("a value", v, "a finite number"))),
+            Some(v) => Err(Error::tensor(
+                "the values of the input",
+                Fault::value("a value", v, "a finite number"),
+            )),
             None => Ok(()),
         };
         match self {
@@ -172,7 +177,8 @@ impl InputValues {
             Self::Range(lowest, highest) => {
                 finite(&[*lowest, *highest])?;
                 if lowest > highest {
-                    let fault = Fault::value("the lowest value", lowest, format_args!("at most {highest}"));
+                    let fault =
+                        Fault::value("the lowest value", lowest, format_args!("at most {highest}"));
                     return Err(Error::tensor("the values of the input", fault));
                 }
                 Ok(Set::Interval(*lowest, *highest))

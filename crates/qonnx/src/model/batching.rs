@@ -67,7 +67,11 @@ pub(super) fn run(
 }
 
 /// What is known about inputs of these shapes, or is found out now.
-fn known(model: &Model, shapes: &[(Vec<usize>, Role)], inputs: &[Value]) -> Result<Arc<Batching>, Error> {
+fn known(
+    model: &Model,
+    shapes: &[(Vec<usize>, Role)],
+    inputs: &[Value],
+) -> Result<Arc<Batching>, Error> {
     let last = model.batching.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if let Some(batching) = last.filter(|batching| batching.inputs == shapes) {
         return Ok(batching);
@@ -75,7 +79,11 @@ fn known(model: &Model, shapes: &[(Vec<usize>, Role)], inputs: &[Value]) -> Resu
     let sample = inputs
         .iter()
         .zip(shapes)
-        .map(|(value, (shape, role))| if *role == Role::Batched { items(value, 0, shape[0]) } else { value.clone() })
+        .map(
+            |(value, (shape, role))| {
+                if *role == Role::Batched { items(value, 0, shape[0]) } else { value.clone() }
+            },
+        )
         .collect();
     let found = Arc::new(find(model, shapes, sample)?);
     *model.batching.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&found));
@@ -83,7 +91,11 @@ fn known(model: &Model, shapes: &[(Vec<usize>, Role)], inputs: &[Value]) -> Resu
 }
 
 /// Runs a sample with the batch of the file, and follows the batch through the graph.
-fn find(model: &Model, inputs: &[(Vec<usize>, Role)], sample: Vec<Value>) -> Result<Batching, Error> {
+fn find(
+    model: &Model,
+    inputs: &[(Vec<usize>, Role)],
+    sample: Vec<Value>,
+) -> Result<Batching, Error> {
     let mut shapes: Vec<Vec<usize>> = vec![Vec::new(); model.slots.len()];
     for (slot, (shape, _)) in inputs.iter().enumerate() {
         shapes[slot].clone_from(shape);
@@ -105,7 +117,12 @@ fn find(model: &Model, inputs: &[(Vec<usize>, Role)], sample: Vec<Value>) -> Res
     Ok(Batching { inputs: inputs.to_vec(), roles, steps })
 }
 
-fn role_of(model: &Model, step: &Step, roles: &[Option<Role>], shapes: &[Vec<usize>]) -> Option<Role> {
+fn role_of(
+    model: &Model,
+    step: &Step,
+    roles: &[Option<Role>],
+    shapes: &[Vec<usize>],
+) -> Option<Role> {
     let mut inputs = Vec::with_capacity(step.inputs.len());
     for place in &step.inputs {
         inputs.push(match *place {
@@ -114,7 +131,9 @@ fn role_of(model: &Model, step: &Step, roles: &[Option<Role>], shapes: &[Vec<usi
                 let tensor: &Tensor = &model.constants[index];
                 Input { role: Role::Fixed, shape: tensor.shape(), constant: Some(tensor) }
             }
-            Some(Place::Slot(slot)) => Input { role: roles[slot]?, shape: &shapes[slot], constant: None },
+            Some(Place::Slot(slot)) => {
+                Input { role: roles[slot]?, shape: &shapes[slot], constant: None }
+            }
         });
     }
     let some = |role: Role| inputs.iter().any(|input| input.role == role);
@@ -143,7 +162,11 @@ fn one_after_the_other(
             .iter()
             .zip(&batching.inputs)
             .map(|(value, (_, role))| {
-                if *role == Role::Batched { items(value, first, change.file) } else { value.clone() }
+                if *role == Role::Batched {
+                    items(value, first, change.file)
+                } else {
+                    value.clone()
+                }
             })
             .collect();
         let mut run = Run::new(model, batch, None, wanted);
@@ -185,7 +208,10 @@ fn join(
     shape[0] = parts.len() * change.file;
     let data = Data::concat(&parts.iter().map(Value::data).collect::<Vec<_>>());
     let data = data.ok_or_else(|| {
-        Error::tensor(format_args!("{name:?}"), Fault::Malformed("its type changes between runs".to_owned()))
+        Error::tensor(
+            format_args!("{name:?}"),
+            Fault::Malformed("its type changes between runs".to_owned()),
+        )
     })?;
     // The last batch was filled up.
     Ok(items(&Value::of(shape, data), 0, change.run))

@@ -103,7 +103,10 @@ impl<'a> Builder<'a> {
         let what = || format!("initializer {name:?}");
         // Sparse ones and those of graphs around are defined, but not here.
         let Some(tensor) = self.stored.get(name) else {
-            return Err(Error::tensor(what(), Fault::unsupported("a tensor that is stored sparsely")));
+            return Err(Error::tensor(
+                what(),
+                Fault::unsupported("a tensor that is stored sparsely"),
+            ));
         };
         let value = TensorValue::from_proto(tensor).map_err(Error::onnx)?;
         let value = value_of(value, "a tensor").map_err(|fault| Error::tensor(what(), fault))?;
@@ -151,8 +154,16 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let operator = operator.specialize(&constants, self.options).unwrap_or(operator);
-        let outputs = node.output.iter().map(|name| (!name.is_empty()).then(|| self.slot(name))).collect();
-        self.steps.push(Step { label, operator, inputs, outputs, last_uses: Vec::new(), needed: false });
+        let outputs =
+            node.output.iter().map(|name| (!name.is_empty()).then(|| self.slot(name))).collect();
+        self.steps.push(Step {
+            label,
+            operator,
+            inputs,
+            outputs,
+            last_uses: Vec::new(),
+            needed: false,
+        });
         Ok(())
     }
 

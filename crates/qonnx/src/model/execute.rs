@@ -18,7 +18,11 @@ const PER_INPUT: usize = 1024;
 const PER_CONSTANT: usize = 64;
 
 /// A run with the batch of the file, or with one that the file leaves open.
-pub(super) fn plain(model: &Model, inputs: Vec<Value>, wanted: &[Place]) -> Result<Vec<Value>, Error> {
+pub(super) fn plain(
+    model: &Model,
+    inputs: Vec<Value>,
+    wanted: &[Place],
+) -> Result<Vec<Value>, Error> {
     let mut run = Run::new(model, inputs, None, wanted);
     run.steps(|_, _| ())?;
     Ok(run.values(wanted))
@@ -137,7 +141,9 @@ impl<'a> Run<'a> {
             .map(|(i, place)| {
                 let tensor = match *place {
                     Place::Constant(index) => Some(self.model.constants[index].clone()),
-                    Place::Slot(slot) if wanted[i + 1..].contains(place) => self.slots[slot].clone(),
+                    Place::Slot(slot) if wanted[i + 1..].contains(place) => {
+                        self.slots[slot].clone()
+                    }
                     Place::Slot(slot) => self.slots[slot].take(),
                 };
                 tensor.expect("a tensor that is kept was computed").into_value()

@@ -70,7 +70,11 @@ impl TensorInfo {
         let Some(shape) = &self.shape else { return Ok(()) };
         let found = value.shape();
         let fits = found.len() == shape.len()
-            && found.iter().zip(shape).skip(1).all(|(found, extent)| extent.is_none_or(|extent| extent == *found));
+            && found
+                .iter()
+                .zip(shape)
+                .skip(1)
+                .all(|(found, extent)| extent.is_none_or(|extent| extent == *found));
         if fits {
             return Ok(());
         }
@@ -92,7 +96,10 @@ impl TensorInfo {
 }
 
 /// The batch of the file and the one of these inputs, if they differ.
-pub(super) fn batch_change(inputs: &[TensorInfo], values: &[Value]) -> Result<Option<BatchChange>, Error> {
+pub(super) fn batch_change(
+    inputs: &[TensorInfo],
+    values: &[Value],
+) -> Result<Option<BatchChange>, Error> {
     let mut change = None;
     for (input, value) in inputs.iter().zip(values) {
         let (Some(file), Some(&run)) = (input.batch(), value.shape().first()) else { continue };
@@ -120,6 +127,6 @@ pub(super) fn batch_change(inputs: &[TensorInfo], values: &[Value]) -> Result<Op
 
 /// Whether the first axis of an input is the batch that changes.
 pub(super) fn is_batched(input: &TensorInfo, value: &Value, change: BatchChange) -> bool {
-    value.shape().first() == Some(&change.run) && input.batch().is_none_or(|file| file == change.file)
+    value.shape().first() == Some(&change.run)
+        && input.batch().is_none_or(|file| file == change.file)
 }
-

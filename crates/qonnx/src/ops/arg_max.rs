@@ -29,7 +29,11 @@ impl Operator for ArgMax {
         let axis = axes::axis(self.axis, data.shape().len(), "attribute \"axis\"")?;
         let along = axes::Along::new(data.shape(), axis);
         if along.len == 0 {
-            return Err(Fault::shape("input 0 (data)", data.shape(), format!("elements along axis {axis}")));
+            return Err(Fault::shape(
+                "input 0 (data)",
+                data.shape(),
+                format!("elements along axis {axis}"),
+            ));
         }
         let indices = match data.value().data() {
             Data::F32(x) => self.of(along, |a, b| x[a] > x[b] || (x[a].is_nan() && !x[b].is_nan())),
@@ -61,9 +65,9 @@ impl ArgMax {
             .map(|lane| {
                 let mut best = (0, None);
                 for (i, place) in along.lane(lane).enumerate() {
-                    let takes = best.1.is_none_or(|old| {
-                        larger(place, old) || (self.last && !larger(old, place))
-                    });
+                    let takes = best
+                        .1
+                        .is_none_or(|old| larger(place, old) || (self.last && !larger(old, place)));
                     if takes {
                         best = (i as i64, Some(place));
                     }

@@ -47,8 +47,7 @@ impl Operator for Arithmetic {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(2)?;
         let (a, b) = (inputs.take(0, "A")?, inputs.take(1, "B")?);
-        let shape = broadcast_shape(a.shape(), b.shape())
-            .ok_or_else(|| misfit(&a, &b))?;
+        let shape = broadcast_shape(a.shape(), b.shape()).ok_or_else(|| misfit(&a, &b))?;
         context.check_size(&shape)?;
         let (a, b) = (a.value(), b.value());
         macro_rules! by_type {

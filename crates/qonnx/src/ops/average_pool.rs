@@ -20,8 +20,11 @@ struct AveragePool {
 }
 
 pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
-    let count_padding =
-        if attributes.version() >= 7 { attributes.flag("count_include_pad", false)? } else { false };
+    let count_padding = if attributes.version() >= 7 {
+        attributes.flag("count_include_pad", false)?
+    } else {
+        false
+    };
     Ok(Box::new(AveragePool { pooling: Pooling::new(attributes)?, count_padding }))
 }
 
@@ -58,7 +61,9 @@ impl AveragePool {
             planes.windows(|window, places| {
                 let count = sizes.as_ref().map_or(places.len(), |sizes| sizes[window]);
                 y[window] = match mode {
-                    Mode::Canonical => places.iter().fold(0.0f32, |sum, &i| sum + x[i]) / count as f32,
+                    Mode::Canonical => {
+                        places.iter().fold(0.0f32, |sum, &i| sum + x[i]) / count as f32
+                    }
                     Mode::Reference => {
                         let sum: f64 = places.iter().map(|&i| f64::from(x[i])).sum();
                         (sum / count as f64) as f32

@@ -29,7 +29,8 @@ impl Operator for Concat {
         for index in 1..inputs.count() {
             let part = inputs.take(index, "inputs")?;
             let fits = part.shape().len() == shape.len()
-                && (0..shape.len()).all(|other| other == axis || part.shape()[other] == shape[other]);
+                && (0..shape.len())
+                    .all(|other| other == axis || part.shape()[other] == shape[other]);
             if !fits {
                 let expected = format!("{:?} except along axis {axis}", parts[0].shape());
                 return Err(Fault::shape(&format!("input {index}"), part.shape(), expected));
@@ -51,7 +52,11 @@ impl Operator for Concat {
                     })
                 })
                 .collect();
-            if rows.is_empty() { Some(parts[0].value().data().clone()) } else { Data::concat(&rows.iter().collect::<Vec<_>>()) }
+            if rows.is_empty() {
+                Some(parts[0].value().data().clone())
+            } else {
+                Data::concat(&rows.iter().collect::<Vec<_>>())
+            }
         };
         let data = data.ok_or_else(|| {
             let other = parts.iter().map(Tensor::dtype).find(|&dtype| dtype != parts[0].dtype());

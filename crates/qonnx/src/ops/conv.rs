@@ -4,7 +4,9 @@ use fewbit_kernels::conv2d::Padding;
 use fewbit_kernels::{Conv2dShape, conv2d};
 use rayon::prelude::*;
 
-use super::product::{self, Factor, Operand, choose, finish, left, product_f64, result_shape, transposed};
+use super::product::{
+    self, Factor, Operand, choose, finish, left, product_f64, result_shape, transposed,
+};
 use super::window::WindowAttributes;
 use super::{Context, Input, Inputs, Operator, one, only_first_batched};
 use crate::attributes::Attributes;
@@ -63,8 +65,15 @@ impl Conv {
     fn sizes(&self, x: &[usize], w: &[usize]) -> Result<(Conv2dShape, Vec<usize>), Fault> {
         let spatial = match x.len() {
             3 | 4 => x.len() - 2,
-            5.. => return Err(Fault::unsupported(format_args!("a convolution over {} axes", x.len() - 2))),
-            _ => return Err(Fault::shape("input 0 (X)", x, "batch, channels, and one or two axes")),
+            5.. => {
+                return Err(Fault::unsupported(format_args!(
+                    "a convolution over {} axes",
+                    x.len() - 2
+                )));
+            }
+            _ => {
+                return Err(Fault::shape("input 0 (X)", x, "batch, channels, and one or two axes"));
+            }
         };
         let groups = self.groups;
         let fits = w.len() == x.len()
@@ -78,7 +87,11 @@ impl Conv {
         }
         if self.windows.kernel.is_some() && self.windows.kernel_shape(spatial)? != w[2..] {
             let found = format_args!("{:?}", self.windows.kernel).to_string();
-            return Err(Fault::value("attribute \"kernel_shape\"", found, format_args!("{:?}", &w[2..])));
+            return Err(Fault::value(
+                "attribute \"kernel_shape\"",
+                found,
+                format_args!("{:?}", &w[2..]),
+            ));
         }
         let axes = self.windows.axes(&x[2..], &w[2..])?;
         let shape = [x[0], w[0]].into_iter().chain(axes.iter().map(|axis| axis.out)).collect();
@@ -116,7 +129,9 @@ impl Operator for Conv {
         let shape = result_shape(shape, context)?;
         let bias = match &bias {
             Some(bias) if bias.shape() == [sizes.o] => Some(bias.slice::<f32>("input 2 (B)")?),
-            Some(bias) => return Err(Fault::shape("input 2 (B)", bias.shape(), format!("[{}]", sizes.o))),
+            Some(bias) => {
+                return Err(Fault::shape("input 2 (B)", bias.shape(), format!("[{}]", sizes.o)));
+            }
             None => None,
         };
         let made;
@@ -153,7 +168,11 @@ impl Operator for Conv {
         only_first_batched(inputs)
     }
 
-    fn specialize(&self, constants: &[Option<&Tensor>], options: Options) -> Option<Box<dyn Operator>> {
+    fn specialize(
+        &self,
+        constants: &[Option<&Tensor>],
+        options: Options,
+    ) -> Option<Box<dyn Operator>> {
         let w = (*constants.get(1)?)?;
         let whole = matches!(w.shape().len(), 3 | 4) && w.shape()[0].is_multiple_of(self.groups);
         let weight = whole.then(|| Weight::new(w, self.groups, true, options).ok()).flatten()?;
@@ -176,7 +195,8 @@ fn conv2d_f64(x: &[f32], w: &[Vec<f64>], y: &mut [f32], shape: &Conv2dShape, out
         while first < outputs {
             let count = PATCHES.min(outputs - first);
             patches.clear();
-            (first..first + count).for_each(|output| patch(x, shape, channels, output, &mut patches));
+            (first..first + count)
+                .for_each(|output| patch(x, shape, channels, output, &mut patches));
             let product = &mut product[..count * rows];
             product_f64(&patches, &w[group], product, k, rows);
             for (j, product) in product.chunks_exact(rows).enumerate() {

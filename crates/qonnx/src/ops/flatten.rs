@@ -39,8 +39,8 @@ impl Operator for Flatten {
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         let shape = inputs[0].shape;
         only_first_batched(inputs)
-            && self.axis(shape.len()).is_ok_and(|axis| {
-                axis > 0 && shape[1..axis].iter().product::<usize>() == 1
-            })
+            && self
+                .axis(shape.len())
+                .is_ok_and(|axis| axis > 0 && shape[1..axis].iter().product::<usize>() == 1)
     }
 }

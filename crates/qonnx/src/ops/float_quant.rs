@@ -65,12 +65,15 @@ impl Operator for FloatQuant {
             (y, scale.scale(0).and_then(|scale| Grid::float(format, scale)))
         } else {
             // Every combination that occurs has to be a format.
-            let all = Parameters::new(x.shape(), [named(0), named(1), named(2), named(3), named(4)])?;
+            let all =
+                Parameters::new(x.shape(), [named(0), named(1), named(2), named(3), named(4)])?;
             let faults = std::sync::Mutex::new(None);
             let y = all.apply(values, |[scale, e, m, bias, max], x, y| {
                 match float_format([e, m, bias, max]) {
                     Ok(format) => self.quantize(&format, scale, x, y, mode),
-                    Err(fault) => *faults.lock().unwrap_or_else(|lock| lock.into_inner()) = Some(fault),
+                    Err(fault) => {
+                        *faults.lock().unwrap_or_else(|lock| lock.into_inner()) = Some(fault)
+                    }
                 }
             });
             if let Some(fault) = faults.into_inner().unwrap_or_else(|lock| lock.into_inner()) {
@@ -96,7 +99,9 @@ impl FloatQuant {
             quantize::minifloat_with(x, y, format, scale, self.rounding_mode, self.overflow);
             let step = format.smallest_subnormal();
             let zeros = y.iter_mut().zip(x).filter(|(y, _)| **y == 0.0);
-            zeros.for_each(|(y, &x)| *y = quantizer::zero(self.rounding_mode, x / factor / step) * factor);
+            zeros.for_each(|(y, &x)| {
+                *y = quantizer::zero(self.rounding_mode, x / factor / step) * factor
+            });
         }
         if mode == Mode::Reference && format.mantissa_bit_width() == 0 {
             // Without a mantissa the original's step is 2^128 there, infinity in f32: log2 is rounded up.

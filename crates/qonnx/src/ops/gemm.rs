@@ -58,13 +58,18 @@ impl Operator for Gemm {
         };
         let (n, k) = if self.trans_a { (columns, rows) } else { (rows, columns) };
         if k != linear.k() {
-            let expected = format!("{k} elements along the axis that is summed over, as A {:?}", a.shape());
+            let expected =
+                format!("{k} elements along the axis that is summed over, as A {:?}", a.shape());
             return Err(Fault::shape("input 1 (B)", b.shape(), expected));
         }
         let shape = result_shape(vec![n, linear.m()], context)?;
         let c = match c {
             Some(c) if broadcast_shape(c.shape(), &shape).as_ref() != Some(&shape) => {
-                return Err(Fault::shape("input 2 (C)", c.shape(), format!("a shape that repeats over {shape:?}")));
+                return Err(Fault::shape(
+                    "input 2 (C)",
+                    c.shape(),
+                    format!("a shape that repeats over {shape:?}"),
+                ));
             }
             c => c,
         };
@@ -97,7 +102,8 @@ impl Operator for Gemm {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], output: &[usize]) -> bool {
         let fixed = |input: &Input<'_>| input.role == Role::Fixed;
-        let repeated = |c: &Input<'_>| fixed(c) && (c.shape.len() < 2 || c.shape.first() == Some(&1));
+        let repeated =
+            |c: &Input<'_>| fixed(c) && (c.shape.len() < 2 || c.shape.first() == Some(&1));
         !self.trans_a
             && output.len() == 2
             && inputs.first().is_some_and(Input::batched)
@@ -105,7 +111,11 @@ impl Operator for Gemm {
             && inputs.get(2).is_none_or(|c| repeated(c) || (c.batched() && c.shape.len() == 2))
     }
 
-    fn specialize(&self, constants: &[Option<&Tensor>], options: Options) -> Option<Box<dyn Operator>> {
+    fn specialize(
+        &self,
+        constants: &[Option<&Tensor>],
+        options: Options,
+    ) -> Option<Box<dyn Operator>> {
         let b = (*constants.get(1)?)?;
         let linear = self.linear(b, true, options).ok()?;
         Some(Box::new(Gemm { prepared: Some(linear), ..*self }))

@@ -39,7 +39,9 @@ pub(super) fn dequantize(attributes: &mut Attributes<'_>) -> Result<Box<dyn Oper
     match attributes.int("output_dtype")? {
         None | Some(0) | Some(1) => {}
         Some(number) => {
-            return Err(Fault::unsupported(format_args!("attribute \"output_dtype\" with {number}")));
+            return Err(Fault::unsupported(format_args!(
+                "attribute \"output_dtype\" with {number}"
+            )));
         }
     }
     Ok(Box::new(DequantizeLinear { axis: attributes.int("axis")?.unwrap_or(1) }))
@@ -85,8 +87,10 @@ impl Operator for QuantizeLinear {
             .ok_or_else(|| Fault::unsupported(format_args!("an output of type {output}")))?;
         let zero_point = zero_point.unwrap_or_else(|| Tensor::of(vec![], vec![0.0f32]));
         let zero_point = along(zero_point, x.shape(), self.axis, "input 2 (y_zero_point)")?;
-        let parameters =
-            Parameters::new(x.shape(), [(&scale, "input 1 (y_scale)"), (&zero_point, "input 2 (y_zero_point)")])?;
+        let parameters = Parameters::new(
+            x.shape(),
+            [(&scale, "input 1 (y_scale)"), (&zero_point, "input 2 (y_zero_point)")],
+        )?;
         let q = parameters.apply(x.slice("input 0 (x)")?, |[scale, zero_point], x, y| {
             // The sum is taken of integers, so what does not fit them is clipped before.
             let wide = 16_777_216.0;
@@ -127,8 +131,10 @@ impl Operator for DequantizeLinear {
         if !matches!(x.dtype(), DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32) {
             return Err(Fault::unsupported(format_args!("an input of type {}", x.dtype())));
         }
-        let parameters =
-            Parameters::new(x.shape(), [(&scale, "input 1 (x_scale)"), (&zero_point, "input 2 (x_zero_point)")])?;
+        let parameters = Parameters::new(
+            x.shape(),
+            [(&scale, "input 1 (x_scale)"), (&zero_point, "input 2 (x_zero_point)")],
+        )?;
         let codes = x.to_f32("input 0 (x)")?;
         let y = parameters.apply(&codes, |[scale, zero_point], x, y| {
             y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - zero_point) * scale);

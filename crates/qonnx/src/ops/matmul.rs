@@ -40,26 +40,34 @@ impl Operator for MatMul {
         let (n, k) = (a_shape[a_shape.len() - 2], a_shape[a_shape.len() - 1]);
         let (b_k, m) = (b_shape[b_shape.len() - 2], b_shape[b_shape.len() - 1]);
         if k != b_k {
-            let expected = format!("{k} elements along the axis that is summed over, as A {:?}", a.shape());
+            let expected =
+                format!("{k} elements along the axis that is summed over, as A {:?}", a.shape());
             return Err(Fault::shape("input 1 (B)", b.shape(), expected));
         }
         let (a_outer, b_outer) = (&a_shape[..a_shape.len() - 2], &b_shape[..b_shape.len() - 2]);
         let outer = broadcast_shape(a_outer, b_outer).ok_or_else(|| {
-            Fault::shape("input 1 (B)", b.shape(), format!("a shape that broadcasts with {:?}", a.shape()))
+            Fault::shape(
+                "input 1 (B)",
+                b.shape(),
+                format!("a shape that broadcasts with {:?}", a.shape()),
+            )
         })?;
         let mut shape = outer.clone();
         shape.extend([n, m]);
         result_shape(shape.clone(), context)?;
         let a_values = a.slice::<f32>("input 0 (A)")?;
         let b_values = b.slice::<f32>("input 1 (B)")?;
-        let y = if let Some(linear) = self.prepared.as_ref().filter(|linear| (linear.k(), linear.m()) == (k, m)) {
+        let y = if let Some(linear) =
+            self.prepared.as_ref().filter(|linear| (linear.k(), linear.m()) == (k, m))
+        {
             linear.run(a_values, &a_shape, a.grid(), None)
         } else if b_outer.iter().product::<usize>() == 1 {
             // One matrix for all rows.
             let grid = b.grid().filter(|_| b.shape().len() == 2).cloned();
             let grid = grid.or_else(|| b.grid().cloned().and_then(|grid| grid.if_per_tensor()));
             let options = context.options;
-            let linear = Linear::new(b_values, [k, m], Stored::KByM, grid.as_ref(), constant, options);
+            let linear =
+                Linear::new(b_values, [k, m], Stored::KByM, grid.as_ref(), constant, options);
             linear.run(a_values, &a_shape, a.grid(), None)
         } else {
             let grid = b.grid().cloned().and_then(|grid| grid.if_per_tensor());
@@ -72,7 +80,8 @@ impl Operator for MatMul {
                 let a_part = &a_values[place(&a_strides) * n * k..][..n * k];
                 let b_part = &b_values[place(&b_strides) * k * m..][..k * m];
                 let options = context.options;
-                let linear = Linear::new(b_part, [k, m], Stored::KByM, grid.as_ref(), constant, options);
+                let linear =
+                    Linear::new(b_part, [k, m], Stored::KByM, grid.as_ref(), constant, options);
                 let a_grid = a.grid().cloned().and_then(|grid| grid.if_per_tensor());
                 y.extend(linear.run(a_part, &[n, k], a_grid.as_ref(), None));
             });
@@ -93,7 +102,9 @@ impl Operator for MatMul {
             // Rows of a matrix, or matrices that meet the same right side each.
             return a.shape.len() >= 2
                 && output.len() == a.shape.len()
-                && (b.shape.len() < output.len() || b.shape.first() == Some(&1) || b.shape.len() <= 2);
+                && (b.shape.len() < output.len()
+                    || b.shape.first() == Some(&1)
+                    || b.shape.len() <= 2);
         }
         // Matrices on both sides, item by item.
         let whole = |input: &Input<'_>| match input.role {
@@ -104,7 +115,11 @@ impl Operator for MatMul {
         output.len() >= 3 && whole(a) && whole(b)
     }
 
-    fn specialize(&self, constants: &[Option<&Tensor>], options: Options) -> Option<Box<dyn Operator>> {
+    fn specialize(
+        &self,
+        constants: &[Option<&Tensor>],
+        options: Options,
+    ) -> Option<Box<dyn Operator>> {
         let b = (*constants.get(1)?)?;
         let &[k, m] = b.shape() else { return None };
         let values = b.slice::<f32>("B").ok()?;

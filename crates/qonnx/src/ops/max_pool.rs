@@ -42,7 +42,9 @@ impl Operator for MaxPool {
             Data::F64(x) => max(x, &planes, |a, b| a > b || (a.is_nan() && !b.is_nan())).into(),
             Data::U8(x) => max(x, &planes, |a, b| a > b).into(),
             Data::I8(x) => max(x, &planes, |a, b| a > b).into(),
-            _ => return Err(Fault::unsupported(format_args!("an input of type {}", value.dtype()))),
+            _ => {
+                return Err(Fault::unsupported(format_args!("an input of type {}", value.dtype())));
+            }
         };
         // Values are chosen, none is made; channels stay where they are.
         let grid = grid.and_then(|grid| grid.if_per_tensor());
@@ -72,7 +74,10 @@ fn max<T: Copy + Default + Send + Sync>(
     let plane = |(p, y): (usize, &mut [T])| {
         let x = &x[p * planes.inputs()..][..planes.inputs()];
         planes.windows(|window, places| {
-            let best = places.iter().copied().reduce(|best, i| if larger(x[i], x[best]) { i } else { best });
+            let best = places
+                .iter()
+                .copied()
+                .reduce(|best, i| if larger(x[i], x[best]) { i } else { best });
             if let Some(best) = best {
                 y[window] = x[best];
             }

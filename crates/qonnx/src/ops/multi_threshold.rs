@@ -73,9 +73,15 @@ impl Operator for MultiThreshold {
                 y.iter_mut().zip(x).for_each(|(y, &v)| *y = level(row, v));
             };
             if x.len() >= PARALLEL {
-                y.par_chunks_mut(channels.inner).zip(x.par_chunks(channels.inner)).enumerate().for_each(run);
+                y.par_chunks_mut(channels.inner)
+                    .zip(x.par_chunks(channels.inner))
+                    .enumerate()
+                    .for_each(run);
             } else {
-                y.chunks_mut(channels.inner).zip(x.chunks(channels.inner)).enumerate().for_each(run);
+                y.chunks_mut(channels.inner)
+                    .zip(x.chunks(channels.inner))
+                    .enumerate()
+                    .for_each(run);
             }
         }
         Ok(vec![Tensor::of(v.shape().to_vec(), y).with_grid(self.grid(count))])

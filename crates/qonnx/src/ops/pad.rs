@@ -22,7 +22,8 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
         return Ok(Box::new(Pad { pads: None, value: 0.0 }));
     }
     let name = if attributes.version() < 2 { "paddings" } else { "pads" };
-    let pads = attributes.ints(name)?.ok_or_else(|| Fault::missing(format_args!("attribute {name:?}")))?;
+    let pads =
+        attributes.ints(name)?.ok_or_else(|| Fault::missing(format_args!("attribute {name:?}")))?;
     Ok(Box::new(Pad {
         pads: Some(pads.to_vec()),
         value: attributes.float("value")?.unwrap_or(0.0),
@@ -60,7 +61,9 @@ impl Operator for Pad {
         let rank = data.shape().len();
         let amounts = amounts(&pads, listed.as_deref(), rank)?;
         let fill = match fill {
-            Some(fill) if fill.dtype() == data.dtype() && fill.len() == 1 => fill.value().data().clone(),
+            Some(fill) if fill.dtype() == data.dtype() && fill.len() == 1 => {
+                fill.value().data().clone()
+            }
             Some(fill) if fill.len() == 1 => {
                 return Err(Fault::dtype("input 2 (constant_value)", fill.dtype(), data.dtype()));
             }
@@ -90,15 +93,17 @@ impl Operator for Pad {
             picked.push(place);
         });
         let old = data.value().data();
-        let new = old.pick(picked.into_iter(), &fill).ok_or_else(|| {
-            Fault::dtype("attribute \"value\"", fill.dtype(), old.dtype())
-        })?;
-        let grid = data.grid().cloned().and_then(|grid| grid.if_per_tensor()).filter(|_| keeps_grid);
+        let new = old
+            .pick(picked.into_iter(), &fill)
+            .ok_or_else(|| Fault::dtype("attribute \"value\"", fill.dtype(), old.dtype()))?;
+        let grid =
+            data.grid().cloned().and_then(|grid| grid.if_per_tensor()).filter(|_| keeps_grid);
         Ok(vec![Tensor::new(Value::of(shape, new)).with_grid(grid)])
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], output: &[usize]) -> bool {
-        let constant = |index: usize| inputs.get(index).and_then(|input| input.constant?.to_i64("").ok());
+        let constant =
+            |index: usize| inputs.get(index).and_then(|input| input.constant?.to_i64("").ok());
         let pads = self.pads.clone().or_else(|| constant(1));
         let listed = constant(3);
         inputs[0].batched()

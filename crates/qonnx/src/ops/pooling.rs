@@ -31,7 +31,11 @@ impl Pooling {
     /// The planes of a tensor of this shape, once their result is known to be of a bearable size.
     pub(super) fn planes(&self, shape: &[usize], context: &Context) -> Result<Planes, Fault> {
         if shape.len() < 3 {
-            return Err(Fault::shape("input 0 (X)", shape, "batch, channels, and one axis or more"));
+            return Err(Fault::shape(
+                "input 0 (X)",
+                shape,
+                "batch, channels, and one axis or more",
+            ));
         }
         let lens = &shape[2..];
         let axes = match self {
@@ -41,13 +45,23 @@ impl Pooling {
             }
             Self::Global => lens
                 .iter()
-                .map(|&len| Axis { len, kernel: len, stride: 1, dilation: 1, before: 0, after: 0, out: 1 })
+                .map(|&len| Axis {
+                    len,
+                    kernel: len,
+                    stride: 1,
+                    dilation: 1,
+                    before: 0,
+                    after: 0,
+                    out: 1,
+                })
                 .collect(),
         };
         // Otherwise there would be windows on nothing but padding.
         if let Some(axis) = axes.iter().find(|axis| axis.before >= axis.kernel || axis.len == 0) {
-            let found = format_args!("{} in front of {} elements", axis.before, axis.len).to_string();
-            let expected = format_args!("less than the window's extent {}, in front of some", axis.kernel);
+            let found =
+                format_args!("{} in front of {} elements", axis.before, axis.len).to_string();
+            let expected =
+                format_args!("less than the window's extent {}, in front of some", axis.kernel);
             return Err(Fault::value("the padding", found, expected));
         }
         let planes = Planes { count: shape[0] * shape[1], axes };

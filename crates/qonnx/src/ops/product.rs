@@ -25,7 +25,9 @@ impl Factor {
     fn times(&self, other: f32) -> Self {
         match self {
             Self::One(factor) => Self::One(factor * other),
-            Self::Many(factors) => Self::Many(Arc::new(factors.iter().map(|f| f * other).collect())),
+            Self::Many(factors) => {
+                Self::Many(Arc::new(factors.iter().map(|f| f * other).collect()))
+            }
         }
     }
 }
@@ -98,7 +100,8 @@ pub(super) fn choose<'a, 'b>(
     forms: &'a [Operand<'b>],
 ) -> (&'a Operand<'b>, Accumulation, Factor) {
     let accumulation = |form: &Operand<'_>| kernels::accumulation(x.grid, form.grid);
-    let exact = forms.iter().find(|form| matches!(accumulation(form), Accumulation::Integer { .. }));
+    let exact =
+        forms.iter().find(|form| matches!(accumulation(form), Accumulation::Integer { .. }));
     let form = exact.unwrap_or(&forms[forms.len() - 1]);
     let Factor::One(scale) = x.scale else { unreachable!("the left operand has one scale") };
     (form, accumulation(form), form.scale.times(scale))
@@ -173,7 +176,9 @@ impl Linear {
                 let turned = transposed(values, k, m, |v| v);
                 Form::canonical(right(&turned, &[m, k], grid.as_ref(), constant))
             }
-            (Mode::Reference, Stored::KByM) => Form::Reference(values.iter().map(|&v| v.into()).collect()),
+            (Mode::Reference, Stored::KByM) => {
+                Form::Reference(values.iter().map(|&v| v.into()).collect())
+            }
             (Mode::Reference, Stored::MByK) => Form::Reference(transposed(values, m, k, f64::from)),
         };
         Self { k, m, constant, form }
@@ -187,7 +192,8 @@ impl Linear {
         grid: Option<&Grid>,
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
-        let n = if self.k == 0 { shape[..shape.len() - 1].iter().product() } else { x.len() / self.k };
+        let n =
+            if self.k == 0 { shape[..shape.len() - 1].iter().product() } else { x.len() / self.k };
         let mut y = vec![0.0; n * self.m];
         if y.is_empty() {
             return y;
@@ -198,7 +204,9 @@ impl Linear {
                 let (w, accumulation, factor) = choose(&x, forms);
                 let sizes = MatmulShape { n, m: self.m, k: self.k };
                 let packed = (self.k > 0 && self.constant).then(|| {
-                    packed.get_or_init(|| PackedWeights::new(&w.values, sizes.m, sizes.k, accumulation))
+                    packed.get_or_init(|| {
+                        PackedWeights::new(&w.values, sizes.m, sizes.k, accumulation)
+                    })
                 });
                 match packed.filter(|packed| packed.accumulation() == accumulation) {
                     Some(packed) => kernels::matmul_packed(&x.values, packed, &mut y),
@@ -244,7 +252,12 @@ fn product_of_few(x: &[f32], w: &[f64], y: &mut [f32], k: usize, m: usize) {
 }
 
 /// `[rows, columns]` to `[columns, rows]`.
-pub(super) fn transposed<T>(values: &[f32], rows: usize, columns: usize, f: impl Fn(f32) -> T) -> Vec<T> {
+pub(super) fn transposed<T>(
+    values: &[f32],
+    rows: usize,
+    columns: usize,
+    f: impl Fn(f32) -> T,
+) -> Vec<T> {
     let mut out = Vec::with_capacity(values.len());
     for column in 0..columns {
         out.extend((0..rows).map(|row| f(values[row * columns + column])));

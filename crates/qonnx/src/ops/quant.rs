@@ -35,7 +35,11 @@ impl Operator for Quant {
         let bit_width = inputs.take(3, "bitwidth")?;
         let parameters = Parameters::new(
             x.shape(),
-            [(&scale, "input 1 (scale)"), (&zero_point, "input 2 (zeropt)"), (&bit_width, "input 3 (bitwidth)")],
+            [
+                (&scale, "input 1 (scale)"),
+                (&zero_point, "input 2 (zeropt)"),
+                (&bit_width, "input 3 (bitwidth)"),
+            ],
         )?;
         for &bits in parameters.all(BITS) {
             if !(bits > 0.0 && bits <= 64.0) {
@@ -86,7 +90,8 @@ impl Quant {
             } else {
                 integer_range(bits, self.signed, self.narrow)
             };
-            let bound = |v: f32| (f64::from(self.rounding_mode.apply(v)) - f64::from(zero_point)).abs();
+            let bound =
+                |v: f32| (f64::from(self.rounding_mode.apply(v)) - f64::from(zero_point)).abs();
             bound(min).max(bound(max))
         };
         let mut max_abs = 0.0f64;

@@ -74,7 +74,11 @@ impl<const N: usize> Parameters<N> {
     }
 
     /// `f(parameters, x, y)` for stretches of elements that share their parameters.
-    pub(super) fn apply(&self, x: &[f32], f: impl Fn([f32; N], &[f32], &mut [f32]) + Sync) -> Vec<f32> {
+    pub(super) fn apply(
+        &self,
+        x: &[f32],
+        f: impl Fn([f32; N], &[f32], &mut [f32]) + Sync,
+    ) -> Vec<f32> {
         let mut y = vec![0.0; x.len()];
         if x.is_empty() {
             return y;
@@ -121,7 +125,9 @@ pub(super) fn integer_range(bit_width: f32, signed: bool, narrow: bool) -> (f32,
 }
 
 /// Reads a rounding mode, in upper or lower case.
-pub(super) fn rounding_mode(attributes: &mut Attributes<'_>) -> Result<Option<RoundingMode>, Fault> {
+pub(super) fn rounding_mode(
+    attributes: &mut Attributes<'_>,
+) -> Result<Option<RoundingMode>, Fault> {
     let Some(name) = attributes.string("rounding_mode")? else { return Ok(None) };
     let mode = name.parse().map_err(|_| {
         let known: Vec<&str> = RoundingMode::ALL.iter().map(|mode| mode.name()).collect();
@@ -155,7 +161,13 @@ pub(super) fn zero(mode: RoundingMode, v: f32) -> f32 {
         RoundingMode::HalfEven | RoundingMode::Ceil | RoundingMode::Floor | RoundingMode::Down => {
             0.0f32.copysign(v)
         }
-        RoundingMode::Up | RoundingMode::HalfUp => if v < 0.0 { -0.0 } else { 0.0 },
+        RoundingMode::Up | RoundingMode::HalfUp => {
+            if v < 0.0 {
+                -0.0
+            } else {
+                0.0
+            }
+        }
         // The magnitude less one half is rounded up, to -0 but for a tie.
         RoundingMode::HalfDown => {
             let magnitude = (v.abs() - 0.5).ceil();

@@ -38,14 +38,17 @@ impl Operator for ReduceMean {
             _ => (0..rank).collect(),
         };
         let x = data.slice::<f32>("input 0 (data)")?;
-        let kept: Vec<usize> =
-            (0..rank).map(|axis| if over.contains(&axis) { 1 } else { data.shape()[axis] }).collect();
+        let kept: Vec<usize> = (0..rank)
+            .map(|axis| if over.contains(&axis) { 1 } else { data.shape()[axis] })
+            .collect();
         let strides = axes::row_major(&kept);
         let mut sums = vec![0.0f64; kept.iter().product()];
         let mut place = 0;
         axes::indices(data.shape(), |index| {
-            let target: usize =
-                (0..rank).filter(|axis| !over.contains(axis)).map(|axis| index[axis] * strides[axis]).sum();
+            let target: usize = (0..rank)
+                .filter(|axis| !over.contains(axis))
+                .map(|axis| index[axis] * strides[axis])
+                .sum();
             sums[target] += f64::from(x[place]);
             place += 1;
         });

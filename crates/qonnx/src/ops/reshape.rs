@@ -17,7 +17,12 @@ struct Reshape {
 pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
     let shape = if attributes.version() < 5 {
         attributes.ignore("consumed_inputs");
-        Some(attributes.ints("shape")?.ok_or_else(|| Fault::missing("attribute \"shape\""))?.to_vec())
+        Some(
+            attributes
+                .ints("shape")?
+                .ok_or_else(|| Fault::missing("attribute \"shape\""))?
+                .to_vec(),
+        )
     } else {
         None
     };
@@ -68,7 +73,8 @@ impl Operator for Reshape {
 impl Reshape {
     /// The shape that `target` asks for.
     fn resolve(&self, input: &[usize], target: &[i64]) -> Result<Vec<usize>, Fault> {
-        let wrong = |expected: String| Fault::value("the new shape", format_args!("{target:?}"), expected);
+        let wrong =
+            |expected: String| Fault::value("the new shape", format_args!("{target:?}"), expected);
         let count: usize = input.iter().product();
         let mut shape = Vec::with_capacity(target.len());
         let mut open = None;
@@ -89,7 +95,9 @@ impl Reshape {
         let misfit = || wrong(format!("as many elements as the input {input:?} has"));
         let product = product.ok_or_else(misfit)?;
         match open {
-            Some(axis) if product != 0 && count.is_multiple_of(product) => shape[axis] = count / product,
+            Some(axis) if product != 0 && count.is_multiple_of(product) => {
+                shape[axis] = count / product
+            }
             None if product == count => {}
             _ => return Err(misfit()),
         }

@@ -13,7 +13,10 @@ struct Shape {
 }
 
 pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
-    Ok(Box::new(Shape { start: attributes.int("start")?.unwrap_or(0), end: attributes.int("end")? }))
+    Ok(Box::new(Shape {
+        start: attributes.int("start")?.unwrap_or(0),
+        end: attributes.int("end")?,
+    }))
 }
 
 impl Operator for Shape {
@@ -21,7 +24,9 @@ impl Operator for Shape {
         inputs.at_most(1)?;
         let data = inputs.take(0, "data")?;
         let rank = data.shape().len() as i64;
-        let clamp = |axis: i64| (if axis < 0 { axis.saturating_add(rank) } else { axis }).clamp(0, rank) as usize;
+        let clamp = |axis: i64| {
+            (if axis < 0 { axis.saturating_add(rank) } else { axis }).clamp(0, rank) as usize
+        };
         let (start, end) = (clamp(self.start), clamp(self.end.unwrap_or(rank)));
         let shape: Vec<i64> =
             data.shape()[start..end.max(start)].iter().map(|&extent| extent as i64).collect();

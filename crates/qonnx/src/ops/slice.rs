@@ -44,7 +44,11 @@ impl Ranges {
         let steps = self.steps.clone().unwrap_or_else(|| vec![1; count]);
         for (what, list) in [("ends", &self.ends), ("axes", &axes), ("steps", &steps)] {
             if list.len() != count {
-                return Err(Fault::value(what, format_args!("{list:?}"), format_args!("{count} numbers")));
+                return Err(Fault::value(
+                    what,
+                    format_args!("{list:?}"),
+                    format_args!("{count} numbers"),
+                ));
             }
         }
         let mut ranges: Vec<(usize, usize, i64)> = shape.iter().map(|&len| (0, len, 1)).collect();
@@ -82,7 +86,10 @@ impl Operator for Slice {
                 starts: inputs.take(1, "starts")?.to_i64("input 1 (starts)")?,
                 ends: inputs.take(2, "ends")?.to_i64("input 2 (ends)")?,
                 axes: inputs.optional(3).map(|axes| axes.to_i64("input 3 (axes)")).transpose()?,
-                steps: inputs.optional(4).map(|steps| steps.to_i64("input 4 (steps)")).transpose()?,
+                steps: inputs
+                    .optional(4)
+                    .map(|steps| steps.to_i64("input 4 (steps)"))
+                    .transpose()?,
             },
         };
         let ranges = ranges.resolve(data.shape())?;
@@ -90,15 +97,17 @@ impl Operator for Slice {
         let strides = axes::row_major(data.shape());
         let mut picked = Vec::new();
         axes::indices(&shape, |index| {
-            let place = index.iter().zip(&ranges).zip(&strides).map(|((&i, &(first, _, step)), &stride)| {
-                (first as i64 + i as i64 * step) as usize * stride
-            });
+            let place = index.iter().zip(&ranges).zip(&strides).map(
+                |((&i, &(first, _, step)), &stride)| {
+                    (first as i64 + i as i64 * step) as usize * stride
+                },
+            );
             picked.push(Some(place.sum()));
         });
         let old = data.value().data();
-        let new = old.pick(picked.into_iter(), old).ok_or_else(|| {
-            Fault::Malformed("a range leaves the tensor".to_owned())
-        })?;
+        let new = old
+            .pick(picked.into_iter(), old)
+            .ok_or_else(|| Fault::Malformed("a range leaves the tensor".to_owned()))?;
         let grid = data.grid().cloned().and_then(|grid| grid.if_per_tensor());
         Ok(vec![Tensor::new(Value::of(shape, new)).with_grid(grid)])
     }
@@ -140,8 +149,12 @@ mod tests {
             (0, 5, 0, -1, 0, 0),
         ];
         for (len, start, end, step, first, count) in cases {
-            let ranges =
-                Ranges { starts: vec![start], ends: vec![end], axes: None, steps: Some(vec![step]) };
+            let ranges = Ranges {
+                starts: vec![start],
+                ends: vec![end],
+                axes: None,
+                steps: Some(vec![step]),
+            };
             let found = ranges.resolve(&[len]).unwrap();
             assert_eq!(found, [(first, count, step)], "{len} {start} {end} {step}");
         }

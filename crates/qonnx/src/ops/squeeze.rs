@@ -66,7 +66,11 @@ impl Operator for Squeeze {
             None => (0..shape.len()).filter(|&axis| shape[axis] == 1).collect(),
         };
         if let Some(&axis) = taken.iter().find(|&&axis| shape[axis] != 1) {
-            return Err(Fault::shape("input 0 (data)", shape, format!("extent 1 along axis {axis}")));
+            return Err(Fault::shape(
+                "input 0 (data)",
+                shape,
+                format!("extent 1 along axis {axis}"),
+            ));
         }
         let rest = (0..shape.len()).filter(|axis| !taken.contains(axis)).map(|axis| shape[axis]);
         let shape = rest.collect();
@@ -76,7 +80,8 @@ impl Operator for Squeeze {
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         inputs[0].batched()
             && constant_axes(&self.axes, inputs).is_some_and(|axes| {
-                axes::distinct(&axes, inputs[0].shape.len(), "axes").is_ok_and(|axes| !axes.contains(&0))
+                axes::distinct(&axes, inputs[0].shape.len(), "axes")
+                    .is_ok_and(|axes| !axes.contains(&0))
             })
     }
 

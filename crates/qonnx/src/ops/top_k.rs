@@ -35,12 +35,17 @@ impl Operator for TopK {
         };
         let axis = axes::axis(self.axis, x.shape().len(), "attribute \"axis\"")?;
         let along = axes::Along::new(x.shape(), axis);
-        let k = usize::try_from(k).ok().filter(|&k| k <= along.len).ok_or_else(|| {
-            Fault::value("K", k, format_args!("0 to {}", along.len))
-        })?;
+        let k = usize::try_from(k)
+            .ok()
+            .filter(|&k| k <= along.len)
+            .ok_or_else(|| Fault::value("K", k, format_args!("0 to {}", along.len)))?;
         let places = match x.value().data() {
-            Data::F32(x) => self.places(along, k, |a, b| x[a].total_cmp(&x[b]).then_zero(x[a] == x[b])),
-            Data::F64(x) => self.places(along, k, |a, b| x[a].total_cmp(&x[b]).then_zero(x[a] == x[b])),
+            Data::F32(x) => {
+                self.places(along, k, |a, b| x[a].total_cmp(&x[b]).then_zero(x[a] == x[b]))
+            }
+            Data::F64(x) => {
+                self.places(along, k, |a, b| x[a].total_cmp(&x[b]).then_zero(x[a] == x[b]))
+            }
             Data::I64(x) => self.places(along, k, |a, b| x[a].cmp(&x[b])),
             Data::I32(x) => self.places(along, k, |a, b| x[a].cmp(&x[b])),
             _ => return Err(Fault::unsupported(format_args!("an input of type {}", x.dtype()))),

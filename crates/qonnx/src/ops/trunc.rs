@@ -45,15 +45,19 @@ impl Operator for Trunc {
             Self::Version1 { rounding_mode } => {
                 let bits_out = parameter(4, "out_bitwidth")?;
                 inputs.at_most(5)?;
-                let all = [&scale, &zero_point, &bits_in, &bits_out].map(|(t, name)| (t, name.as_str()));
+                let all =
+                    [&scale, &zero_point, &bits_in, &bits_out].map(|(t, name)| (t, name.as_str()));
                 let parameters = Parameters::new(x.shape(), all)?;
-                let y = parameters.apply(x.slice("input 0 (X)")?, |[scale, zero_point, b_in, b_out], x, y| {
-                    let divisor = f64::from(b_in - b_out).exp2() as f32;
-                    codes(x, y, scale, zero_point);
-                    y.iter_mut().for_each(|y| *y /= divisor);
-                    round(y, rounding_mode);
-                    y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale);
-                });
+                let y = parameters.apply(
+                    x.slice("input 0 (X)")?,
+                    |[scale, zero_point, b_in, b_out], x, y| {
+                        let divisor = f64::from(b_in - b_out).exp2() as f32;
+                        codes(x, y, scale, zero_point);
+                        y.iter_mut().for_each(|y| *y /= divisor);
+                        round(y, rounding_mode);
+                        y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale);
+                    },
+                );
                 Ok(one(x.shape().to_vec(), y))
             }
             Self::Version2 { rounding_mode, signed, narrow } => {
@@ -62,27 +66,34 @@ impl Operator for Trunc {
                 inputs.at_most(6)?;
                 // The input's bit width has no effect.
                 bits_in.0.to_f32(&bits_in.1)?;
-                let all = [&scale, &zero_point, &scale_out, &bits_out].map(|(t, name)| (t, name.as_str()));
+                let all = [&scale, &zero_point, &scale_out, &bits_out]
+                    .map(|(t, name)| (t, name.as_str()));
                 let parameters = Parameters::new(x.shape(), all)?;
-                let y = parameters.apply(x.slice("input 0 (X)")?, |[scale, zero_point, scale_out, b_out], x, y| {
-                    let divisor = divisor(scale, scale_out);
-                    let (min, max) = integer_range(b_out, signed, narrow);
-                    codes(x, y, scale, zero_point);
-                    y.iter_mut().for_each(|y| *y = clip(*y / divisor, min, max));
-                    round(y, rounding_mode);
-                    let zero_point = zero_point / divisor;
-                    y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale_out);
-                });
-                let grid = parameters.uniform().and_then(|[scale, zero_point, scale_out, b_out]| {
-                    let zero_point = zero_point / divisor(scale, scale_out);
-                    let (min, max) = integer_range(b_out, signed, narrow);
-                    let bound = |v: f32| (f64::from(rounding_mode.apply(v)) - f64::from(zero_point)).abs();
-                    let scale = parameters.scale(2)?;
-                    if zero_point.fract() != 0.0 {
-                        return None;
-                    }
-                    Grid::integer(scale, bound(min).max(bound(max)))
-                });
+                let y = parameters.apply(
+                    x.slice("input 0 (X)")?,
+                    |[scale, zero_point, scale_out, b_out], x, y| {
+                        let divisor = divisor(scale, scale_out);
+                        let (min, max) = integer_range(b_out, signed, narrow);
+                        codes(x, y, scale, zero_point);
+                        y.iter_mut().for_each(|y| *y = clip(*y / divisor, min, max));
+                        round(y, rounding_mode);
+                        let zero_point = zero_point / divisor;
+                        y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale_out);
+                    },
+                );
+                let grid =
+                    parameters.uniform().and_then(|[scale, zero_point, scale_out, b_out]| {
+                        let zero_point = zero_point / divisor(scale, scale_out);
+                        let (min, max) = integer_range(b_out, signed, narrow);
+                        let bound = |v: f32| {
+                            (f64::from(rounding_mode.apply(v)) - f64::from(zero_point)).abs()
+                        };
+                        let scale = parameters.scale(2)?;
+                        if zero_point.fract() != 0.0 {
+                            return None;
+                        }
+                        Grid::integer(scale, bound(min).max(bound(max)))
+                    });
                 Ok(vec![Tensor::of(x.shape().to_vec(), y).with_grid(grid)])
             }
         }

@@ -36,7 +36,11 @@ impl WindowAttributes {
             Some("SAME_LOWER") => AutoPad::SameLower,
             Some(other) => {
                 let expected = "NOTSET, VALID, SAME_UPPER or SAME_LOWER";
-                return Err(Fault::value("attribute \"auto_pad\"", format_args!("{other:?}"), expected));
+                return Err(Fault::value(
+                    "attribute \"auto_pad\"",
+                    format_args!("{other:?}"),
+                    expected,
+                ));
             }
         };
         let list = |values: Option<&[i64]>| values.map(<[i64]>::to_vec);
@@ -57,7 +61,8 @@ impl WindowAttributes {
 
     /// The attribute `kernel_shape` for a tensor of so many spatial axes.
     pub(super) fn kernel_shape(&self, axes: usize) -> Result<Vec<usize>, Fault> {
-        let kernel = self.kernel.as_deref().ok_or_else(|| Fault::missing("attribute \"kernel_shape\""))?;
+        let kernel =
+            self.kernel.as_deref().ok_or_else(|| Fault::missing("attribute \"kernel_shape\""))?;
         sizes(Some(kernel), axes, "attribute \"kernel_shape\"")
     }
 
@@ -68,10 +73,15 @@ impl WindowAttributes {
         let dilations = sizes(self.dilations.as_deref(), count, "attribute \"dilations\"")?;
         let pads = match &self.pads {
             Some(pads) if self.auto_pad == AutoPad::NotSet => {
-                let fits = pads.len() == 2 * count && pads.iter().all(|&pad| (0..LONGEST).contains(&pad));
+                let fits =
+                    pads.len() == 2 * count && pads.iter().all(|&pad| (0..LONGEST).contains(&pad));
                 if !fits {
                     let expected = format_args!("{} numbers of 0 or more", 2 * count).to_string();
-                    return Err(Fault::value("attribute \"pads\"", format_args!("{pads:?}"), expected));
+                    return Err(Fault::value(
+                        "attribute \"pads\"",
+                        format_args!("{pads:?}"),
+                        expected,
+                    ));
                 }
                 pads.iter().map(|&pad| pad as usize).collect()
             }
@@ -89,7 +99,8 @@ impl WindowAttributes {
                     out: 0,
                 };
                 self.outputs(axis).ok_or_else(|| {
-                    let expected = format!("at least the extent of the window {kernel:?} with its padding");
+                    let expected =
+                        format!("at least the extent of the window {kernel:?} with its padding");
                     Fault::shape("the windows' input, without batch and channels,", lens, expected)
                 })
             })
@@ -103,7 +114,8 @@ impl WindowAttributes {
             axis.out = axis.len.div_ceil(axis.stride);
             let needed = (axis.out.checked_sub(1)? * axis.stride).checked_add(extent)?;
             let pad = needed.saturating_sub(axis.len);
-            axis.before = if self.auto_pad == AutoPad::SameUpper { pad / 2 } else { pad.div_ceil(2) };
+            axis.before =
+                if self.auto_pad == AutoPad::SameUpper { pad / 2 } else { pad.div_ceil(2) };
             axis.after = pad - axis.before;
             return Some(axis);
         }
@@ -196,7 +208,14 @@ mod tests {
     use super::*;
 
     fn attributes(auto_pad: AutoPad, pads: Option<Vec<i64>>, ceil: bool) -> WindowAttributes {
-        WindowAttributes { kernel: None, strides: Some(vec![2]), dilations: None, pads, auto_pad, ceil }
+        WindowAttributes {
+            kernel: None,
+            strides: Some(vec![2]),
+            dilations: None,
+            pads,
+            auto_pad,
+            ceil,
+        }
     }
 
     #[test]
@@ -210,7 +229,11 @@ mod tests {
         ];
         for (auto_pad, len, before, after, out) in cases {
             let found = attributes(auto_pad, None, false).axes(&[len], &[4]).unwrap()[0];
-            assert_eq!((found.before, found.after, found.out), (before, after, out), "{auto_pad:?} {len}");
+            assert_eq!(
+                (found.before, found.after, found.out),
+                (before, after, out),
+                "{auto_pad:?} {len}"
+            );
         }
         assert!(attributes(AutoPad::Valid, None, false).axes(&[3], &[4]).is_err());
     }

@@ -91,7 +91,11 @@ impl<'g> Function<'g> {
         let pairs = longest.saturating_mul(self.channels() as u64);
         let monotone = self.nodes.iter().all(|&node| is_monotone(&self.graph.nodes[node]));
         let listed = !self.sets.iter().any(|set| matches!(set, Set::Interval(..)));
-        let few = if self.normalizes { pairs <= PAIRS } else { longest <= FEW || (!monotone && pairs <= PAIRS) };
+        let few = if self.normalizes {
+            pairs <= PAIRS
+        } else {
+            longest <= FEW || (!monotone && pairs <= PAIRS)
+        };
         let mut found = Found::new(self.channels());
         let complete = if listed && few {
             self.one_by_one(longest, &mut found)?;
@@ -118,15 +122,16 @@ impl<'g> Function<'g> {
             normalized_differently: found.normalized_differently,
             disagreements: found.disagreements,
         };
-        let place = |&(channel, value, [two_roundings, fused]): &(usize, f32, [f32; 2])| Disagreement {
-            layer: layer.to_owned(),
-            channel,
-            value,
-            onnxruntime: two_roundings,
-            pytorch: fused,
-            fewbit: two_roundings,
-            seen_in_images: None,
-        };
+        let place =
+            |&(channel, value, [two_roundings, fused]): &(usize, f32, [f32; 2])| Disagreement {
+                layer: layer.to_owned(),
+                channel,
+                value,
+                onnxruntime: two_roundings,
+                pytorch: fused,
+                fewbit: two_roundings,
+                seen_in_images: None,
+            };
         Ok(Outcome { sets, tried, disagreements: found.places.iter().map(place).collect() })
     }
 
@@ -152,7 +157,8 @@ impl<'g> Function<'g> {
                     Operand::Computed(_) => Some(tensor.clone()),
                 })
                 .collect();
-            let constant = node.inputs.iter().map(|input| !matches!(input, Operand::Computed(_))).collect();
+            let constant =
+                node.inputs.iter().map(|input| !matches!(input, Operand::Computed(_))).collect();
             let mut results = node
                 .operator
                 .run(&mut Inputs::new(given, constant, false), &context)
@@ -162,14 +168,19 @@ impl<'g> Function<'g> {
                 return Err(format!("{} does not treat all places of a channel alike", node.name));
             }
             if node.operator_name() == "BatchNormalization" {
-                normalized = tensor.slice::<f32>("a result").map_err(|fault| fault.to_string())?.to_vec();
+                normalized =
+                    tensor.slice::<f32>("a result").map_err(|fault| fault.to_string())?.to_vec();
             }
         }
         let (value, _) = tensor.into_parts();
-        let result: Vec<f32> = value.into_vec().map_err(|value| format!("a result of type {}", value.dtype()))?;
+        let result: Vec<f32> =
+            value.into_vec().map_err(|value| format!("a result of type {}", value.dtype()))?;
         if let Some(place) = result.iter().position(|v| !v.is_finite()) {
             let (channel, value) = (place % self.channels(), xs[place]);
-            return Err(format!("the value {value:?} of channel {channel} gives {}", result[place]));
+            return Err(format!(
+                "the value {value:?} of channel {channel} gives {}",
+                result[place]
+            ));
         }
         Ok((result, normalized))
     }
@@ -178,7 +189,11 @@ impl<'g> Function<'g> {
         let (two_roundings, normalized) = self.apply(xs, BatchNorm::TwoRoundings)?;
         if !self.normalizes {
             let normalized_differently = vec![false; xs.len()];
-            return Ok(Both { fused: two_roundings.clone(), two_roundings, normalized_differently });
+            return Ok(Both {
+                fused: two_roundings.clone(),
+                two_roundings,
+                normalized_differently,
+            });
         }
         let (fused, other) = self.apply(xs, BatchNorm::Fused)?;
         let normalized_differently = normalized.iter().zip(other).map(|(a, b)| *a != b).collect();
@@ -206,7 +221,12 @@ impl<'g> Function<'g> {
                     for (row, i) in values.enumerate() {
                         for (channel, set) in self.sets.iter().enumerate() {
                             if i < set.count() {
-                                found.note(channel, xs[row * channels + channel], &both, row * channels + channel);
+                                found.note(
+                                    channel,
+                                    xs[row * channels + channel],
+                                    &both,
+                                    row * channels + channel,
+                                );
                             }
                         }
                     }
@@ -240,7 +260,8 @@ impl<'g> Function<'g> {
             if found.computed as usize + spans.len() > POINTS {
                 return Ok(false);
             }
-            let middles: Vec<(usize, u64)> = spans.iter().map(|span| (span.channel, span.middle())).collect();
+            let middles: Vec<(usize, u64)> =
+                spans.iter().map(|span| (span.channel, span.middle())).collect();
             let results = self.points(&middles, found)?;
             spans = spans
                 .iter()
@@ -262,7 +283,8 @@ impl<'g> Function<'g> {
             heights[channel] += 1;
         }
         let rows = heights.into_iter().max().unwrap_or(0);
-        let mut xs: Vec<f32> = (0..rows).flat_map(|_| self.sets.iter().map(|set| set.lowest())).collect();
+        let mut xs: Vec<f32> =
+            (0..rows).flat_map(|_| self.sets.iter().map(|set| set.lowest())).collect();
         for (&(channel, i), &place) in points.iter().zip(&places) {
             xs[place] = self.sets[channel].at(i);
         }
@@ -326,7 +348,13 @@ struct Found {
 impl Found {
     fn new(channels: usize) -> Self {
         let distinct = vec![Distinct::default(); channels];
-        Self { distinct, computed: 0, normalized_differently: 0, disagreements: 0, places: Vec::new() }
+        Self {
+            distinct,
+            computed: 0,
+            normalized_differently: 0,
+            disagreements: 0,
+            places: Vec::new(),
+        }
     }
 
     fn note(&mut self, channel: usize, value: f32, both: &Both, place: usize) {
@@ -379,7 +407,9 @@ impl Distinct {
     }
 
     fn shorten(&mut self) {
-        let Set::List(values) = Set::list(std::mem::take(&mut self.values)) else { unreachable!("a list") };
+        let Set::List(values) = Set::list(std::mem::take(&mut self.values)) else {
+            unreachable!("a list")
+        };
         self.many |= values.len() > LONGEST;
         self.values = match (self.many, values.first(), values.last()) {
             (true, Some(&first), Some(&last)) => vec![first, last],
@@ -400,9 +430,9 @@ impl Distinct {
 pub(super) fn is_monotone(node: &super::graph::Node<'_>) -> bool {
     match node.operator_name() {
         "Div" => matches!(node.inputs.first(), Some(Operand::Computed(_))),
-        "Relu" | "BatchNormalization" | "Quant" | "IntQuant" | "FloatQuant" | "BipolarQuant" | "MultiThreshold"
-        | "Trunc" | "Clip" | "Identity" | "Dropout" | "Neg" | "Add" | "Sub" | "Mul" | "QuantizeLinear"
-        | "DequantizeLinear" => true,
+        "Relu" | "BatchNormalization" | "Quant" | "IntQuant" | "FloatQuant" | "BipolarQuant"
+        | "MultiThreshold" | "Trunc" | "Clip" | "Identity" | "Dropout" | "Neg" | "Add" | "Sub"
+        | "Mul" | "QuantizeLinear" | "DequantizeLinear" => true,
         _ => false,
     }
 }

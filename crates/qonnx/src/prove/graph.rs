@@ -70,7 +70,10 @@ impl<'a> Graph<'a> {
     /// The node that makes a constant, transposes and the like left out.
     pub(super) fn maker(&self, constant: &str) -> Option<&'a NodeProto> {
         let mut node = *self.makers.get(constant)?;
-        while matches!(node.op_type(), "Transpose" | "Reshape" | "Identity" | "Squeeze" | "Unsqueeze") {
+        while matches!(
+            node.op_type(),
+            "Transpose" | "Reshape" | "Identity" | "Squeeze" | "Unsqueeze"
+        ) {
             node = *self.makers.get(node.input.first()?.as_str())?;
         }
         Some(node)
@@ -145,12 +148,16 @@ fn shapes(model: &Model) -> Result<HashMap<String, Vec<usize>>, Error> {
             input.shape().unwrap_or(&[]).iter().map(|extent| extent.unwrap_or(1)).collect();
         let count = crate::value::element_count(&shape).filter(|&count| count <= 1 << 28);
         let count = count.ok_or_else(|| {
-            Error::malformed(format_args!("input {:?} has the shape {shape:?}, too large to try", input.name()))
+            Error::malformed(format_args!(
+                "input {:?} has the shape {shape:?}, too large to try",
+                input.name()
+            ))
         })?;
         let data = Data::zeros(input.dtype().unwrap_or(DType::F32), count);
         inputs.push((input.name(), Value::of(shape, data)));
     }
-    let keep: Vec<&str> = model.tensor_names().filter(|name| model.constant(name).is_none()).collect();
+    let keep: Vec<&str> =
+        model.tensor_names().filter(|name| model.constant(name).is_none()).collect();
     let outputs = model.run(&inputs, &keep)?;
     Ok(outputs.iter().map(|(name, value)| (name.to_owned(), value.shape().to_vec())).collect())
 }

@@ -57,7 +57,12 @@ pub(super) fn check(proof: &mut Proof<'_>, inputs: &[(&str, Value)]) -> Result<(
         covered(&proof.inputs, name, value)?;
     }
     let mut keep: Vec<&str> = Vec::new();
-    for tensor in proof.pending.iter().map(|sum| &sum.tensor).chain(proof.watches.iter().map(|watch| &watch.tensor)) {
+    for tensor in proof
+        .pending
+        .iter()
+        .map(|sum| &sum.tensor)
+        .chain(proof.watches.iter().map(|watch| &watch.tensor))
+    {
         if !keep.contains(&tensor.as_str()) && !inputs.iter().any(|(name, _)| name == tensor) {
             keep.push(tensor);
         }
@@ -75,7 +80,8 @@ pub(super) fn check(proof: &mut Proof<'_>, inputs: &[(&str, Value)]) -> Result<(
     for watch in &mut proof.watches {
         watch.look(&tensor(&watch.tensor), proof.images);
     }
-    proof.images += inputs.first().and_then(|(_, value)| value.shape().first()).copied().unwrap_or(1);
+    proof.images +=
+        inputs.first().and_then(|(_, value)| value.shape().first()).copied().unwrap_or(1);
     Ok(())
 }
 
@@ -118,11 +124,18 @@ impl PendingSum {
             found = self.note(&a, images, Some(&b));
             let [a, b] = [layer.run(&x, up, down)?, layer.run(&x, down, up)?];
             let other = self.note(&a, images, Some(&b));
-            found = Largest { above: found.above + other.above, ..if other.units > found.units { other } else { found } };
+            found = Largest {
+                above: found.above + other.above,
+                ..if other.units > found.units { other } else { found }
+            };
         }
         self.largest = Some(match self.largest {
-            Some(largest) if largest.units >= found.units => Largest { above: largest.above + found.above, ..largest },
-            largest => Largest { above: found.above + largest.map_or(0, |largest| largest.above), ..found },
+            Some(largest) if largest.units >= found.units => {
+                Largest { above: largest.above + found.above, ..largest }
+            }
+            largest => {
+                Largest { above: found.above + largest.map_or(0, |largest| largest.above), ..found }
+            }
         });
         Ok(())
     }
@@ -177,7 +190,8 @@ impl Magnitudes<'_> {
     /// The layer without its bias, of `f(x)` and `g(w)`.
     fn run(&self, x: &Value, f: fn(f32) -> f32, g: fn(f32) -> f32) -> Result<Value, Fault> {
         let mapped = |value: &Value, f: fn(f32) -> f32| {
-            let values = value.as_slice::<f32>().unwrap_or(&[]).iter().map(|&v| f(v)).collect::<Vec<_>>();
+            let values =
+                value.as_slice::<f32>().unwrap_or(&[]).iter().map(|&v| f(v)).collect::<Vec<_>>();
             Tensor::of(value.shape().to_vec(), values)
         };
         let (x, w) = (mapped(x, f), mapped(self.w.value(), g));
@@ -185,13 +199,20 @@ impl Magnitudes<'_> {
         let special = self.node.operator.specialize(&[None, Some(&w)], options);
         let operator: &dyn Operator = special.as_deref().unwrap_or(&*self.node.operator);
         let context = Context { options, largest: usize::MAX, batch: None };
-        let mut results = operator.run(&mut Inputs::new(vec![Some(x), Some(w)], vec![false, true], true), &context)?;
+        let mut results = operator
+            .run(&mut Inputs::new(vec![Some(x), Some(w)], vec![false, true], true), &context)?;
         Ok(results.swap_remove(0).into_value())
     }
 }
 
 impl Watch {
-    pub(super) fn new(layer: usize, tensor: &str, axis: usize, places: Vec<Disagreement>, total: u64) -> Self {
+    pub(super) fn new(
+        layer: usize,
+        tensor: &str,
+        axis: usize,
+        places: Vec<Disagreement>,
+        total: u64,
+    ) -> Self {
         let seen = vec![0; places.len()];
         Self { layer, tensor: tensor.to_owned(), axis, places, total, seen, first: None }
     }
@@ -205,7 +226,9 @@ impl Watch {
             let channel = i / inner.max(1) % shape[self.axis];
             for (place, seen) in self.places.iter().zip(&mut self.seen) {
                 // A function that is the same for all channels has one channel.
-                if place.value == v && (place.channel == channel || place.channel == 0 && self.axis == 0) {
+                if place.value == v
+                    && (place.channel == channel || place.channel == 0 && self.axis == 0)
+                {
                     *seen += 1;
                 }
             }

@@ -73,7 +73,8 @@ impl Set {
             Self::Interval(..) => None,
             Self::List(values) => {
                 let parts: Vec<(i64, i32)> = values.iter().map(|&v| significand(v)).collect();
-                let exponent = parts.iter().filter(|(m, _)| *m != 0).map(|(_, e)| *e).min().unwrap_or(0);
+                let exponent =
+                    parts.iter().filter(|(m, _)| *m != 0).map(|(_, e)| *e).min().unwrap_or(0);
                 let mut units = Vec::with_capacity(parts.len());
                 for (m, e) in parts {
                     let shift = if m == 0 { 0 } else { e - exponent };
@@ -82,7 +83,12 @@ impl Set {
                 let lowest = *units.first()?;
                 let step = units.iter().fold(0, |step, unit| gcd(step, (unit - lowest) as u64));
                 let span = (*units.last()? - lowest) as u64;
-                Some(Lattice { exponent, lowest, step, count: span.checked_div(step).unwrap_or(0) + 1 })
+                Some(Lattice {
+                    exponent,
+                    lowest,
+                    step,
+                    count: span.checked_div(step).unwrap_or(0) + 1,
+                })
             }
         }
     }
@@ -102,7 +108,12 @@ impl Set {
         }
         let joined = self.lattice().zip(other.lattice()).and_then(|(a, b)| a.union(b));
         joined.map_or_else(
-            || Self::Interval(self.lowest().min(other.lowest()), self.highest().max(other.highest())),
+            || {
+                Self::Interval(
+                    self.lowest().min(other.lowest()),
+                    self.highest().max(other.highest()),
+                )
+            },
             Self::Multiples,
         )
     }
@@ -127,7 +138,12 @@ impl Lattice {
     fn finer(&self, exponent: i32) -> Option<Self> {
         let shift = u32::try_from(self.exponent - exponent).ok().filter(|&shift| shift < 62)?;
         let fits = self.reach() >> (62 - shift) == 0;
-        fits.then_some(Self { exponent, lowest: self.lowest << shift, step: self.step << shift, count: self.count })
+        fits.then_some(Self {
+            exponent,
+            lowest: self.lowest << shift,
+            step: self.step << shift,
+            count: self.count,
+        })
     }
 
     /// Both in the same unit; `None` if they become too many.
@@ -162,7 +178,8 @@ impl Lattice {
     /// All sums of `n` values; `None` if one might be rounded.
     pub(super) fn times(&self, n: u64) -> Option<Self> {
         let factor = i64::try_from(n).ok()?;
-        let (lowest, highest) = (self.lowest.checked_mul(factor)?, self.highest().checked_mul(factor)?);
+        let (lowest, highest) =
+            (self.lowest.checked_mul(factor)?, self.highest().checked_mul(factor)?);
         spanned(self.exponent, lowest, highest, self.step)
     }
 }
@@ -180,7 +197,8 @@ pub(super) fn significand(v: f32) -> (i64, i32) {
     let bits = v.to_bits();
     let biased = ((bits >> 23) & 0xff) as i32;
     let fraction = i64::from(bits & 0x007f_ffff);
-    let (m, e) = if biased == 0 { (fraction, -149) } else { (fraction | 0x0080_0000, biased - 150) };
+    let (m, e) =
+        if biased == 0 { (fraction, -149) } else { (fraction | 0x0080_0000, biased - 150) };
     if m == 0 {
         return (0, 0);
     }

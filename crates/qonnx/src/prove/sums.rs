@@ -117,7 +117,8 @@ impl Rows<'_> {
         };
         let sum: f64 = (0..self.terms).map(product).sum();
         // More than all roundings together can add.
-        let reach = (sum * (1.0 + 2.0 * self.terms as f64 * power(-24))).min(f32::MAX.into()) as f32;
+        let reach =
+            (sum * (1.0 + 2.0 * self.terms as f64 * power(-24))).min(f32::MAX.into()) as f32;
         let reach = if reach.is_nan() { f32::MAX } else { reach };
         Row { exponent: None, units: f64::INFINITY, set: Set::Interval(-reach, reach) }
     }
@@ -149,7 +150,8 @@ pub(super) fn with_bias(row: &Row, bias: f32) -> (Set, f64, i32, bool) {
     if let (Some(_), Set::Multiples(sums)) = (row.exponent, &row.set) {
         let (m, e) = significand(bias);
         let common = exponent.min(e);
-        let units = row.units * power(exponent - common) + m.unsigned_abs() as f64 * power(e - common);
+        let units =
+            row.units * power(exponent - common) + m.unsigned_abs() as f64 * power(e - common);
         let single = Set::List(vec![bias]).lattice();
         if units <= LIMIT as f64
             && let Some(set) = single.and_then(|bias| sums.plus(bias))

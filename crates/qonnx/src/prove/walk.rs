@@ -51,7 +51,9 @@ impl Fact {
     /// One set with the values of all channels.
     fn together(&self) -> Set {
         let first = Set::clone(&self.sets[0]);
-        self.sets[1..].iter().fold(first, |all, set| if all == **set { all } else { all.union(set) })
+        self.sets[1..]
+            .iter()
+            .fold(first, |all, set| if all == **set { all } else { all.union(set) })
     }
 
     /// The sets of the channels along `axis`; one set for all if the channels are elsewhere.
@@ -76,7 +78,8 @@ impl<'g> Walk<'g> {
             conditions: BTreeSet::new(),
         };
         for input in graph.model.inputs() {
-            walk.facts.insert(input.name().to_owned(), Fact::new(input.name(), 0, vec![inputs.clone()]));
+            walk.facts
+                .insert(input.name().to_owned(), Fact::new(input.name(), 0, vec![inputs.clone()]));
         }
         for index in 0..graph.nodes.len() {
             walk.node(index);
@@ -117,9 +120,10 @@ impl<'g> Walk<'g> {
                 computed.iter().for_each(|tensor| drop(self.settled(tensor)));
                 self.know(node, Fact::any(node.output()));
             }
-            "Add" | "Sub" | "Mul" | "Div" | "Relu" | "BatchNormalization" | "Clip" | "Neg" | "Abs" | "Identity"
-            | "Dropout" | "QuantizeLinear" => self.pend(index),
-            "FloatQuant" | "Quant" | "IntQuant" | "BipolarQuant" | "MultiThreshold" | "Trunc" | "DequantizeLinear" => {
+            "Add" | "Sub" | "Mul" | "Div" | "Relu" | "BatchNormalization" | "Clip" | "Neg"
+            | "Abs" | "Identity" | "Dropout" | "QuantizeLinear" => self.pend(index),
+            "FloatQuant" | "Quant" | "IntQuant" | "BipolarQuant" | "MultiThreshold" | "Trunc"
+            | "DequantizeLinear" => {
                 self.quantizer(index);
             }
             "AveragePool" | "GlobalAveragePool" | "ReduceMean" => self.average(node),
@@ -151,7 +155,8 @@ impl<'g> Walk<'g> {
         let normalization =
             fact.pending.iter().map(node).find(|node| node.operator_name() == "BatchNormalization");
         let name = normalization.unwrap_or(&graph.nodes[last]).name.clone();
-        let operators: Vec<&str> = fact.pending.iter().map(|index| node(index).operator_name()).collect();
+        let operators: Vec<&str> =
+            fact.pending.iter().map(|index| node(index).operator_name()).collect();
         let kind = operators.join("+");
         let outcome = Function::new(graph, &fact).and_then(|function| function.outcome(&name));
         let quantizer = is_quantizer(operators[operators.len() - 1]);
@@ -162,10 +167,17 @@ impl<'g> Walk<'g> {
                     layer.values = Some(outcome.tried);
                     if outcome.tried.disagreements > 0 {
                         layer.verdict = Verdict::NotProvable;
-                        layer.reason = Some(parted(&outcome.disagreements[0], outcome.tried.disagreements));
+                        layer.reason =
+                            Some(parted(&outcome.disagreements[0], outcome.tried.disagreements));
                         let places = outcome.disagreements.clone();
                         let total = outcome.tried.disagreements;
-                        self.watches.push(Watch::new(self.layers.len(), &fact.source, fact.axis, places, total));
+                        self.watches.push(Watch::new(
+                            self.layers.len(),
+                            &fact.source,
+                            fact.axis,
+                            places,
+                            total,
+                        ));
                         layer.disagreements = outcome.disagreements;
                         layer.disagreements.truncate(SHOWN);
                     }
@@ -174,7 +186,9 @@ impl<'g> Walk<'g> {
                 Fact { uneven: fact.uneven, ..Fact::new(tensor, fact.axis, outcome.sets) }
             }
             // Values that cannot be tried, by steps that round the same everywhere.
-            Err(_) if normalization.is_none() && !quantizer => Fact { uneven: fact.uneven, ..Fact::any(tensor) },
+            Err(_) if normalization.is_none() && !quantizer => {
+                Fact { uneven: fact.uneven, ..Fact::any(tensor) }
+            }
             Err(_) if normalization.is_none() && fact.pending.len() > 1 => {
                 let before = self.graph.nodes[last].computed().next().unwrap_or("").to_owned();
                 let alone = Fact { axis: fact.axis, pending: vec![last], ..Fact::any(&before) };
@@ -234,6 +248,12 @@ fn parted(first: &Disagreement, total: u64) -> String {
 fn is_quantizer(operator: &str) -> bool {
     matches!(
         operator,
-        "FloatQuant" | "Quant" | "IntQuant" | "BipolarQuant" | "MultiThreshold" | "Trunc" | "DequantizeLinear"
+        "FloatQuant"
+            | "Quant"
+            | "IntQuant"
+            | "BipolarQuant"
+            | "MultiThreshold"
+            | "Trunc"
+            | "DequantizeLinear"
     )
 }

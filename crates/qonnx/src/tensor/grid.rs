@@ -18,7 +18,10 @@ pub(crate) struct Grid {
 pub(crate) enum Scale {
     PerTensor(f32),
     /// One for each index along an axis.
-    PerChannel { axis: usize, scales: Arc<Vec<f32>> },
+    PerChannel {
+        axis: usize,
+        scales: Arc<Vec<f32>>,
+    },
 }
 
 /// Which codes there are.
@@ -57,7 +60,8 @@ impl Grid {
         let max = format.max_value();
         let found_again = scale.iter().all(|scale| is_power_of_two(scale))
             || (format.mantissa_bit_width() <= 20 && unlimited(&format).quantize(max) == max);
-        let normal = |scale: f32| is_ordinary(scale) && is_ordinary(scale * format.smallest_subnormal());
+        let normal =
+            |scale: f32| is_ordinary(scale) && is_ordinary(scale * format.smallest_subnormal());
         (found_again && max.is_finite() && scale.iter().all(normal))
             .then_some(Self { scale, kind: Kind::Float(format) })
     }
@@ -199,7 +203,10 @@ pub(crate) fn examine(values: &[f32]) -> Option<Examined> {
         (unit, largest / unit)
     });
     let integer = integer.filter(|&(_, multiple)| multiple <= 32767.0);
-    Some(Examined { integer: integer.map(|(unit, multiple)| (unit, multiple as u32)), significant_bits })
+    Some(Examined {
+        integer: integer.map(|(unit, multiple)| (unit, multiple as u32)),
+        significant_bits,
+    })
 }
 
 #[cfg(test)]

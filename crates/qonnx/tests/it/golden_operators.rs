@@ -86,7 +86,10 @@ fn run(
             .collect();
         if found.shape() != expected.shape() || !wrong.is_empty() {
             let few = &wrong[..wrong.len().min(3)];
-            failures.push(format!("{key}: {} wrong, such as {few:?} (found, expected, input)", wrong.len()));
+            failures.push(format!(
+                "{key}: {} wrong, such as {few:?} (found, expected, input)",
+                wrong.len()
+            ));
         }
     }
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), cases.len(), failures.join("\n"));
@@ -146,7 +149,8 @@ fn multi_threshold() {
 fn refused() {
     let x = Value::new(vec![2, 3], vec![0.5f32; 6]).unwrap();
     let case = |op: &str, attrs: &str, inits: &str| -> Json {
-        let text = format!("{{\"op\": {op:?}, \"attrs\": {attrs}, \"inits\": {inits}, \"opset\": 1}}");
+        let text =
+            format!("{{\"op\": {op:?}, \"attrs\": {attrs}, \"inits\": {inits}, \"opset\": 1}}");
         serde_json::from_str(&text).unwrap()
     };
     let float = |attrs: &str| case("FloatQuant", attrs, "[1.0, 4.0, 3.0, 7.0, 448.0]");
@@ -155,23 +159,46 @@ fn refused() {
             float(r#"{"has_inf": 0, "has_nan": 0, "has_subnormal": 1, "saturation": 0}"#),
             "attribute \"saturation\" is 0 with has_inf 0 and has_nan 0",
         ),
-        (float(r#"{"has_inf": 0, "has_subnormal": 1, "saturation": 1}"#), "attribute \"has_nan\" is missing"),
         (
-            case("FloatQuant", r#"{"has_inf": 0, "has_nan": 0, "has_subnormal": 1, "saturation": 1}"#, "[1.0, 4.5, 3.0, 7.0, 448.0]"),
+            float(r#"{"has_inf": 0, "has_subnormal": 1, "saturation": 1}"#),
+            "attribute \"has_nan\" is missing",
+        ),
+        (
+            case(
+                "FloatQuant",
+                r#"{"has_inf": 0, "has_nan": 0, "has_subnormal": 1, "saturation": 1}"#,
+                "[1.0, 4.5, 3.0, 7.0, 448.0]",
+            ),
             "input 2 (exponent_bitwidth) is 4.5, expected a whole number from 1 to 8",
         ),
-        (case("Quant", r#"{"signed": 1, "narrow": 2}"#, "[1.0, 0.0, 4.0]"), "attribute \"narrow\" is 2, expected 0 or 1"),
         (
-            case("Quant", r#"{"signed": 1, "narrow": 0, "rounding_mode": "DPU"}"#, "[1.0, 0.0, 4.0]"),
+            case("Quant", r#"{"signed": 1, "narrow": 2}"#, "[1.0, 0.0, 4.0]"),
+            "attribute \"narrow\" is 2, expected 0 or 1",
+        ),
+        (
+            case(
+                "Quant",
+                r#"{"signed": 1, "narrow": 0, "rounding_mode": "DPU"}"#,
+                "[1.0, 0.0, 4.0]",
+            ),
             "attribute \"rounding_mode\" is \"DPU\"",
         ),
-        (case("Quant", r#"{"signed": 1, "narrow": 0}"#, "[[1.0, 2.0], 0.0, 4.0]"), "input 1 (scale) has shape [2]"),
+        (
+            case("Quant", r#"{"signed": 1, "narrow": 0}"#, "[[1.0, 2.0], 0.0, 4.0]"),
+            "input 1 (scale) has shape [2]",
+        ),
         (
             case("MultiThreshold", r#"{"out_dtype": "UINT2"}"#, "[[[1.0], [2.0]]]"),
             "input 1 (thresholds) has shape [2, 1], expected [3, any] or [1, any]",
         ),
-        (case("Quant", r#"{"signed": 1, "narrow": 0, "color": 3}"#, "[1.0, 0.0, 4.0]"), "attribute \"color\" is not supported"),
-        (case("FloatQant", "{}", "[]"), "node 0 (FloatQant of qonnx.custom_op.general): the operator is not supported"),
+        (
+            case("Quant", r#"{"signed": 1, "narrow": 0, "color": 3}"#, "[1.0, 0.0, 4.0]"),
+            "attribute \"color\" is not supported",
+        ),
+        (
+            case("FloatQant", "{}", "[]"),
+            "node 0 (FloatQant of qonnx.custom_op.general): the operator is not supported",
+        ),
     ];
     for (case, expected) in cases {
         let model = Model::from_proto(&model(&case, 2), Options::default());

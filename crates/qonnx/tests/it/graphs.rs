@@ -3,8 +3,8 @@
 use fewbit_onnx::proto::attribute_proto::AttributeType;
 use fewbit_onnx::proto::tensor_shape_proto::{Dimension, dimension};
 use fewbit_onnx::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
+    TypeProto, ValueInfoProto, type_proto,
 };
 use fewbit_onnx::tensor::{TensorData, TensorValue};
 
@@ -41,7 +41,11 @@ pub fn string(name: &str, value: &str) -> AttributeProto {
 }
 
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto { name: Some(name.to_owned()), r#type: Some(kind as i32), ..AttributeProto::default() }
+    AttributeProto {
+        name: Some(name.to_owned()),
+        r#type: Some(kind as i32),
+        ..AttributeProto::default()
+    }
 }
 
 /// An input or output of `f32` with this shape.

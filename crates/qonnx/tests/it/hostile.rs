@@ -34,14 +34,21 @@ fn network() -> ModelProto {
         .stored("scale", &[], vec![0.25f32])
         .stored("zero", &[], vec![0.0f32])
         .stored("bits", &[], vec![4.0f32])
-        .stored("kernel", &[3, 2, 3, 3], (0..54).map(|i| (i % 7) as f32 / 4.0 - 0.75).collect::<Vec<_>>())
+        .stored(
+            "kernel",
+            &[3, 2, 3, 3],
+            (0..54).map(|i| (i % 7) as f32 / 4.0 - 0.75).collect::<Vec<_>>(),
+        )
         .stored("target", &[2], vec![1i64, -1])
         .stored("weight", &[6, 4], (0..24).map(|i| (i % 5) as f32 - 2.0).collect::<Vec<_>>())
         .stored("bias", &[4], vec![0.5f32, -0.5, 0.0, 1.0])
         .node(node(DOMAIN, "Quant", &["x", "scale", "zero", "bits"], &["q"]), quant())
         .node(node("", "Conv", &["q", "kernel"], &["c"]), vec![ints("pads", &[1, 1, 1, 1])])
         .node(node("", "Relu", &["c"], &["r"]), vec![])
-        .node(node("", "MaxPool", &["r"], &["p"]), vec![ints("kernel_shape", &[3, 3]), ints("strides", &[3, 3])])
+        .node(
+            node("", "MaxPool", &["r"], &["p"]),
+            vec![ints("kernel_shape", &[3, 3]), ints("strides", &[3, 3])],
+        )
         .node(node("", "Reshape", &["p", "target"], &["f"]), vec![])
         .node(node("", "Gemm", &["f", "weight", "bias"], &["y"]), vec![])
         .output("y")
@@ -49,7 +56,8 @@ fn network() -> ModelProto {
 }
 
 fn image() -> Value {
-    Value::new(vec![2, 2, 6, 5], (0..120).map(|i| (i % 13) as f32 / 6.0 - 1.0).collect::<Vec<_>>()).unwrap()
+    Value::new(vec![2, 2, 6, 5], (0..120).map(|i| (i % 13) as f32 / 6.0 - 1.0).collect::<Vec<_>>())
+        .unwrap()
 }
 
 /// Loads and runs whatever the bytes are; true if that works.
@@ -57,7 +65,9 @@ fn survives(bytes: Vec<u8>, what: &str) -> bool {
     let attempt = || {
         let Ok(decoded) = decode(bytes) else { return false };
         let Ok(model) = Model::from_proto(&decoded.model, Options::default()) else { return false };
-        let Some(input) = model.inputs().first().map(|input| input.name().to_owned()) else { return false };
+        let Some(input) = model.inputs().first().map(|input| input.name().to_owned()) else {
+            return false;
+        };
         let names: Vec<&str> = model.tensor_names().collect();
         model.run(&[(&input, image())], &names).is_ok()
     };
@@ -68,7 +78,9 @@ fn survives(bytes: Vec<u8>, what: &str) -> bool {
 fn cut_at_every_byte() {
     let bytes = encode(&network());
     assert!(survives(bytes.clone(), "the whole file"));
-    let runs = (0..bytes.len()).filter(|&end| survives(bytes[..end].to_vec(), &format!("cut at {end}"))).count();
+    let runs = (0..bytes.len())
+        .filter(|&end| survives(bytes[..end].to_vec(), &format!("cut at {end}")))
+        .count();
     // Only what comes behind the graph may be missing: the versions of the operator sets.
     assert!(runs <= 2, "{runs} cut files run");
 }
@@ -98,9 +110,21 @@ fn wrong_graphs() {
     let relu = |input: &str, output: &str| node("", "Relu", &[input], &[output]);
     let graph = || Graph::new().input(info("x", &[1, 3]));
     let cases: Vec<(&str, Graph, &str)> = vec![
-        ("a cycle", graph().node(relu("b", "a"), vec![]).node(relu("a", "b"), vec![]).output("a"), "circle"),
-        ("a missing tensor", graph().node(relu("w", "y"), vec![]).output("y"), "`w`, which nothing defines"),
-        ("a missing output", graph().node(relu("x", "y"), vec![]).output("z"), "`z`, which nothing defines"),
+        (
+            "a cycle",
+            graph().node(relu("b", "a"), vec![]).node(relu("a", "b"), vec![]).output("a"),
+            "circle",
+        ),
+        (
+            "a missing tensor",
+            graph().node(relu("w", "y"), vec![]).output("y"),
+            "`w`, which nothing defines",
+        ),
+        (
+            "a missing output",
+            graph().node(relu("x", "y"), vec![]).output("z"),
+            "`z`, which nothing defines",
+        ),
         (
             "two definitions",
             graph().node(relu("x", "y"), vec![]).node(relu("x", "y"), vec![]).output("y"),
@@ -134,12 +158,18 @@ fn wrong_graphs() {
         ),
         (
             "integers where floats must be",
-            graph().stored("w", &[3, 2], vec![1i64; 6]).node(node("", "MatMul", &["x", "w"], &["y"]), vec![]).output("y"),
+            graph()
+                .stored("w", &[3, 2], vec![1i64; 6])
+                .node(node("", "MatMul", &["x", "w"], &["y"]), vec![])
+                .output("y"),
             "input 1 (B) is of type int64, expected float32",
         ),
         (
             "a weight of another size",
-            graph().stored("w", &[4, 2], vec![1f32; 8]).node(node("", "MatMul", &["x", "w"], &["y"]), vec![]).output("y"),
+            graph()
+                .stored("w", &[4, 2], vec![1f32; 8])
+                .node(node("", "MatMul", &["x", "w"], &["y"]), vec![])
+                .output("y"),
             "input 1 (B) has shape [4, 2], expected 3 elements",
         ),
         (
@@ -164,7 +194,10 @@ fn wrong_inputs() {
         (error.kind(), error.to_string(), error.hint())
     };
     let (kind, message, _) = fails(&[], &[]);
-    assert_eq!((kind, message.as_str()), (ErrorKind::MissingInput, "input \"x\" was not given; the model needs \"x\""));
+    assert_eq!(
+        (kind, message.as_str()),
+        (ErrorKind::MissingInput, "input \"x\" was not given; the model needs \"x\"")
+    );
     let (kind, _, hint) = fails(&[("X", image())], &[]);
     assert_eq!((kind, hint.as_deref()), (ErrorKind::UnknownName, Some("similar names: \"x\"")));
     assert_eq!(fails(&[("x", image())], &["pp"]).0, ErrorKind::UnknownName);
@@ -210,7 +243,9 @@ fn huge_results_are_refused() {
         ),
         (
             "a convolution",
-            graph().stored("w", &[1, 1, 1, 1], ones(1)).node(node("", "Conv", &["x", "w"], &["y"]), pads),
+            graph()
+                .stored("w", &[1, 1, 1, 1], ones(1))
+                .node(node("", "Conv", &["x", "w"], &["y"]), pads),
         ),
         (
             "padding",
@@ -308,7 +343,10 @@ fn attribute(random: &mut Random, operator: &str) -> AttributeProto {
         0 if operator.ends_with("Pool") || operator == "Conv" => {
             string("auto_pad", random.of(&["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"]))
         }
-        1 => float(random.of(&["epsilon", "alpha", "beta", "out_scale", "min"]), random.of(&[0.0, -1.0, f32::NAN, 1e30])),
+        1 => float(
+            random.of(&["epsilon", "alpha", "beta", "out_scale", "min"]),
+            random.of(&[0.0, -1.0, f32::NAN, 1e30]),
+        ),
         2..5 if !lists.is_empty() => {
             let len = random.below(6);
             ints(random.of(lists), &(0..len).map(|_| small(random)).collect::<Vec<_>>())
@@ -352,10 +390,16 @@ fn operand(
         return graph;
     }
     node.input.push(name.clone());
-    let float = |random: &mut Random| random.of(&[0.0, 1.0, 2.0, 3.0, 4.0, -1.0, 0.5, 8.0, f32::INFINITY, f32::NAN, 1e-40]);
+    let float = |random: &mut Random| {
+        random.of(&[0.0, 1.0, 2.0, 3.0, 4.0, -1.0, 0.5, 8.0, f32::INFINITY, f32::NAN, 1e-40])
+    };
     match random.below(8) {
         0 => graph.stored(&name, &shape, (0..count).map(|_| small(random)).collect::<Vec<_>>()),
-        1 => graph.stored(&name, &shape, (0..count).map(|_| random.below(256) as u8).collect::<Vec<_>>()),
+        1 => graph.stored(
+            &name,
+            &shape,
+            (0..count).map(|_| random.below(256) as u8).collect::<Vec<_>>(),
+        ),
         2 | 3 => graph.stored(&name, &shape, (0..count).map(|_| float(random)).collect::<Vec<_>>()),
         4 => {
             // Parameters of quantizers and lists of axes are small.
@@ -363,7 +407,8 @@ fn operand(
             graph.stored(&name, &shape, vec![random.of(&[1.0f32, 2.0, 3.0, 4.0, 7.0, 448.0])])
         }
         _ => {
-            let value = Value::new(shape, (0..count).map(|_| float(random)).collect::<Vec<_>>()).unwrap();
+            let value =
+                Value::new(shape, (0..count).map(|_| float(random)).collect::<Vec<_>>()).unwrap();
             given.push((name.clone(), value));
             graph.input(untyped(&name))
         }
@@ -380,9 +425,12 @@ fn random_case(random: &mut Random) -> (ModelProto, Vec<(String, Value)>, Mode) 
         "Trunc" => random.of(&[5, 6]),
         "BatchNormalization" => 5,
         "Quant" => 4,
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "MatMul" | "Gather" | "Reshape" | "MultiThreshold" => 2,
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "MatMul" | "Gather" | "Reshape"
+        | "MultiThreshold" => 2,
         "Conv" | "Gemm" => random.of(&[2, 3]),
-        "Concat" | "Clip" | "Slice" | "Pad" | "TopK" | "DequantizeLinear" | "QuantizeLinear" => random.of(&[1, 2, 3, 4]),
+        "Concat" | "Clip" | "Slice" | "Pad" | "TopK" | "DequantizeLinear" | "QuantizeLinear" => {
+            random.of(&[1, 2, 3, 4])
+        }
         "BipolarQuant" | "Squeeze" | "Unsqueeze" => random.of(&[1, 2]),
         _ => random.of(&[1, 1, 1, 2]),
     };
@@ -391,7 +439,9 @@ fn random_case(random: &mut Random) -> (ModelProto, Vec<(String, Value)>, Mode) 
         graph = operand(random, graph, &mut before, &mut given, &mut node);
     }
     let mut attributes = match operator {
-        "FloatQuant" => ["has_inf", "has_nan", "has_subnormal", "saturation"].map(|name| int(name, 1)).to_vec(),
+        "FloatQuant" => {
+            ["has_inf", "has_nan", "has_subnormal", "saturation"].map(|name| int(name, 1)).to_vec()
+        }
         "Quant" => vec![int("signed", 1)],
         "Trunc" => vec![string("rounding_mode", "FLOOR")],
         "MultiThreshold" => vec![string("out_dtype", "UINT2")],
@@ -411,7 +461,8 @@ fn random_case(random: &mut Random) -> (ModelProto, Vec<(String, Value)>, Mode) 
 #[test]
 fn operators_with_anything() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
-    let rounds: u64 = std::env::var("FEWBIT_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40_000);
+    let rounds: u64 =
+        std::env::var("FEWBIT_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40_000);
     let (mut runs, mut refused) = (0, 0);
     for round in 0..rounds {
         let seed = random.0;
@@ -427,7 +478,8 @@ fn operators_with_anything() {
             Ok(Err(_)) => refused += 1,
             Err(_) => {
                 let node = &model.graph.as_ref().unwrap().node[0];
-                let shapes: Vec<_> = given.iter().map(|(name, value)| (name, value.shape())).collect();
+                let shapes: Vec<_> =
+                    given.iter().map(|(name, value)| (name, value.shape())).collect();
                 panic!("round {round}, seed {seed:#x}, {mode:?}: {node:?}\n{shapes:?}");
             }
         }

@@ -6,6 +6,7 @@ mod golden_operators;
 mod graphs;
 mod hostile;
 mod networks;
+mod onnx_backend;
 mod zoo;
 
 use std::path::{Path, PathBuf};
@@ -75,6 +76,7 @@ pub fn difference(found: &[f32], expected: &[f32]) -> Difference {
 
 /// The place of the largest of each `classes` values.
 pub fn predictions(logits: &[f32], classes: usize) -> Vec<usize> {
-    let best = |row: &[f32]| (0..row.len()).reduce(|best, i| if row[i] > row[best] { i } else { best });
+    let best =
+        |row: &[f32]| (0..row.len()).reduce(|best, i| if row[i] > row[best] { i } else { best });
     logits.chunks(classes).map(|row| best(row).unwrap()).collect()
 }

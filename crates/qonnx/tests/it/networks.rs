@@ -117,11 +117,20 @@ fn a_network_as_it_was_exported() {
 #[test]
 fn trained_networks() {
     let Some(folder) = shared().map(|shared| shared.join("golden")) else { return };
-    let names = ["tiny_e4m3", "tiny_e3m1", "tiny_e4m3_hinge_lr0.02", "tiny_4w4a", "tiny_cnv_1w1a", "tiny_cnv_2w2a"];
+    let names = [
+        "tiny_e4m3",
+        "tiny_e3m1",
+        "tiny_e4m3_hinge_lr0.02",
+        "tiny_4w4a",
+        "tiny_cnv_1w1a",
+        "tiny_cnv_2w2a",
+    ];
     let names = names.map(|name| ("e_traj_", name));
     for (prefix, name) in names {
         let archive = NpzArchive::open(&folder.join(format!("{prefix}{name}.npz"))).unwrap();
-        let Data::U8(pixels) = array(&archive, "batches_u8").data().clone() else { panic!("pixels") };
+        let Data::U8(pixels) = array(&archive, "batches_u8").data().clone() else {
+            panic!("pixels")
+        };
         let expected = array(&archive, "end.eval_out0");
         let batch = pixels.len() / 20;
         let x: Vec<f32> = pixels[..batch].iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
@@ -142,7 +151,14 @@ fn trained_networks() {
 #[test]
 fn networks_of_others() {
     let Some(folder) = shared().map(|shared| shared.join("golden/g_zoo")) else { return };
-    let names = ["TFC_1W1A", "TFC_1W2A", "TFC_2W2A", "kwsmlp_w3a3", "unsw_nb15-mlp-w2a2", "qkeras_jettagging"];
+    let names = [
+        "TFC_1W1A",
+        "TFC_1W2A",
+        "TFC_2W2A",
+        "kwsmlp_w3a3",
+        "unsw_nb15-mlp-w2a2",
+        "qkeras_jettagging",
+    ];
     for name in names {
         let archive = NpzArchive::open(&folder.join(format!("{name}.npz"))).unwrap();
         let (x, y) = (array(&archive, "x"), array(&archive, "y"));
@@ -162,18 +178,28 @@ fn networks_of_others() {
                 let difference = difference(floats(found), floats(&y));
                 eprintln!("{file} {mode:?}: {difference:?}");
                 assert!(difference.largest <= 3e-6, "{file} {mode:?}: {difference:?}");
-                assert_eq!(predictions(floats(found), classes), predictions(floats(&y), classes), "{file}");
+                assert_eq!(
+                    predictions(floats(found), classes),
+                    predictions(floats(&y), classes),
+                    "{file}"
+                );
                 // Three items, of which the last batch of two is not full.
                 let two = |first: usize| -> Vec<f32> {
-                    let items: Vec<Value> = (first..3.min(first + 2)).map(|i| item(&x, i)).collect();
+                    let items: Vec<Value> =
+                        (first..3.min(first + 2)).map(|i| item(&x, i)).collect();
                     let mut shape = x.shape().to_vec();
                     shape[0] = items.len();
-                    let data: Vec<f32> = items.iter().flat_map(|item| floats(item).to_vec()).collect();
+                    let data: Vec<f32> =
+                        items.iter().flat_map(|item| floats(item).to_vec()).collect();
                     let part = Value::new(shape, data).unwrap();
                     let outputs = model.run(&[(model.inputs()[0].name(), part)], &[]).unwrap();
                     floats(outputs.first()).to_vec()
                 };
-                assert_eq!([two(0), two(2)].concat(), floats(found)[..3 * classes], "{file} in parts");
+                assert_eq!(
+                    [two(0), two(2)].concat(),
+                    floats(found)[..3 * classes],
+                    "{file} in parts"
+                );
             }
         }
     }
@@ -182,7 +208,9 @@ fn networks_of_others() {
 /// A layer with scales that are no powers of two, against Brevitas.
 #[test]
 fn scaled_minifloats() {
-    let Some(folder) = shared().map(|shared| shared.join("models/qonnx/floatquant_exec")) else { return };
+    let Some(folder) = shared().map(|shared| shared.join("models/qonnx/floatquant_exec")) else {
+        return;
+    };
     let data = folder.join("test_data");
     for mode in MODES {
         let model = load(&folder.join("qonnx_act_weight_fp8.onnx"), mode);
@@ -220,11 +248,14 @@ fn pb(path: &Path) -> Value {
 /// A network with convolutions, `auto_pad` and pooling from the first years of ONNX.
 #[test]
 fn an_old_convolutional_network() {
-    let Some(folder) = shared().map(|shared| shared.join("models/qonnx/mnist-conv")) else { return };
+    let Some(folder) = shared().map(|shared| shared.join("models/qonnx/mnist-conv")) else {
+        return;
+    };
     let data = folder.join("test_data_set_0");
     for mode in MODES {
         let model = load(&folder.join("model.onnx"), mode);
-        let outputs = model.run(&[(model.inputs()[0].name(), pb(&data.join("input_0.pb")))], &[]).unwrap();
+        let outputs =
+            model.run(&[(model.inputs()[0].name(), pb(&data.join("input_0.pb")))], &[]).unwrap();
         let expected = pb(&data.join("output_0.pb"));
         let difference = difference(floats(outputs.first()), floats(&expected));
         // Logits up to 7000 of 32-bit weights, summed in another order.
@@ -248,10 +279,17 @@ fn all_other_files() {
     for (file, unsupported) in cases {
         match (Model::load(&folder.join(file), Options::default()), unsupported) {
             (Ok(model), None) => {
-                let shape: Vec<usize> =
-                    model.inputs()[0].shape().unwrap().iter().map(|extent| extent.unwrap_or(1)).collect();
+                let shape: Vec<usize> = model.inputs()[0]
+                    .shape()
+                    .unwrap()
+                    .iter()
+                    .map(|extent| extent.unwrap_or(1))
+                    .collect();
                 let count = shape.iter().product::<usize>();
-                let x = Value::new(shape, (0..count).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect::<Vec<_>>());
+                let x = Value::new(
+                    shape,
+                    (0..count).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect::<Vec<_>>(),
+                );
                 let outputs = model.run(&[(model.inputs()[0].name(), x.unwrap())], &[]).unwrap();
                 eprintln!("{file}: {:?}", outputs.first().shape());
             }

@@ -19,10 +19,16 @@ impl fmt::Display for Certificate {
         let same = "every engine named below computes the same bits";
         match self.verdict {
             Verdict::ProvedForAllInputs => writeln!(f, "proved for all inputs: {same}")?,
-            Verdict::ProvedForTheseImages => writeln!(f, "proved for these {} images: {same}", self.images)?,
+            Verdict::ProvedForTheseImages => {
+                writeln!(f, "proved for these {} images: {same}", self.images)?
+            }
             Verdict::NotProvable => {
                 let open = self.layers.iter().filter(|layer| layer.verdict == self.verdict).count();
-                writeln!(f, "not provable: in {open} of {} layers engines may part", self.layers.len())?;
+                writeln!(
+                    f,
+                    "not provable: in {open} of {} layers engines may part",
+                    self.layers.len()
+                )?;
             }
         }
         writeln!(f, "  inputs: {}", self.inputs)?;
@@ -53,7 +59,8 @@ impl fmt::Display for Certificate {
         if let Some(seconds) = self.seconds {
             writeln!(f, "  time: {seconds:.2} s")?;
         }
-        for layer in self.layers.iter().filter(|layer| layer.verdict != Verdict::ProvedForAllInputs) {
+        for layer in self.layers.iter().filter(|layer| layer.verdict != Verdict::ProvedForAllInputs)
+        {
             layer_line(f, layer)?;
         }
         writeln!(f, "covered is every engine that")?;

@@ -47,8 +47,11 @@ impl Walk<'_> {
         let shapes = [self.graph.shape(&inputs[0]), self.graph.shape(&inputs[1])];
         let axis = a.axis.max(b.axis);
         let alike = shapes[0] == shapes[1];
-        let (a_sets, b_sets) =
-            if alike { (a.along(axis), b.along(axis)) } else { (vec![a.together()], vec![b.together()]) };
+        let (a_sets, b_sets) = if alike {
+            (a.along(axis), b.along(axis))
+        } else {
+            (vec![a.together()], vec![b.together()])
+        };
         let channels = a_sets.len().max(b_sets.len());
         let sets = (0..channels)
             .map(|c| plus(&a_sets[c % a_sets.len()], &b_sets[c % b_sets.len()], subtracts))
@@ -62,7 +65,8 @@ impl Walk<'_> {
     pub(super) fn average(&mut self, node: &Node<'_>) {
         let Some(tensor) = node.computed().next().map(str::to_owned) else { return };
         let fact = self.settled(&tensor);
-        let (shape, result) = (self.graph.shape(&tensor).to_vec(), self.graph.shape(node.output()).to_vec());
+        let (shape, result) =
+            (self.graph.shape(&tensor).to_vec(), self.graph.shape(node.output()).to_vec());
         let count = match node.operator_name() {
             "AveragePool" => {
                 let padded = node.ints("pads").is_some_and(|pads| pads.iter().any(|&pad| pad != 0))
@@ -91,14 +95,17 @@ impl Walk<'_> {
                     results.push(mean.map_or(hull, Set::Multiples));
                 }
                 (Some(count), Some(_)) => {
-                    self.conditions.insert(format!("{} divides the finished sum by {count}", node.name));
+                    self.conditions
+                        .insert(format!("{} divides the finished sum by {count}", node.name));
                     results.push(hull);
                 }
                 _ => {
                     layer.verdict = Verdict::NotProvable;
                     let why = fact.uneven.clone().unwrap_or_else(|| match count {
                         None => "its windows are of different sizes".to_owned(),
-                        Some(count) => format!("{count} values of channel {channel} may add up to more than 2^24 units"),
+                        Some(count) => format!(
+                            "{count} values of channel {channel} may add up to more than 2^24 units"
+                        ),
                     });
                     layer.reason = Some(format!("{why}: its sum depends on the order"));
                     results.push(hull);

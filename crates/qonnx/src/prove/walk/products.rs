@@ -60,7 +60,12 @@ impl Walk<'_> {
     }
 
     /// The layer with its bound, and the values of its channels.
-    fn bounded(&mut self, node: &Node<'_>, product: &Product<'_>, rows: &[Row]) -> (Layer, Vec<Set>) {
+    fn bounded(
+        &mut self,
+        node: &Node<'_>,
+        product: &Product<'_>,
+        rows: &[Row],
+    ) -> (Layer, Vec<Set>) {
         let mut layer = agreed(&node.name, node.operator_name());
         let mut sum = Sum {
             terms: product.rows.terms,
@@ -145,11 +150,15 @@ fn product<'a>(node: &'a Node<'_>, rank: usize) -> Result<Product<'a>, String> {
             let plain = node.ints("pads").is_none_or(|pads| pads.iter().all(|&pad| pad == 0));
             let automatic = node.proto.attribute("auto_pad").is_some();
             let bias = bias(node, *outputs)?;
-            let rows = Rows { weights, layout: Layout::Conv { groups, taps }, outputs: *outputs, terms };
+            let rows =
+                Rows { weights, layout: Layout::Conv { groups, taps }, outputs: *outputs, terms };
             Ok(Product { rows, bias, axes: (1, 1), padded: !plain || automatic })
         }
         ("Gemm", [first, second]) => {
-            if node.int("transA", 0) != 0 || node.float("alpha", 1.0) != 1.0 || node.float("beta", 1.0) != 1.0 {
+            if node.int("transA", 0) != 0
+                || node.float("alpha", 1.0) != 1.0
+                || node.float("beta", 1.0) != 1.0
+            {
                 return Err("transA, alpha and beta are not covered".to_owned());
             }
             let (layout, outputs, terms) = match node.int("transB", 0) {
@@ -173,7 +182,9 @@ fn bias(node: &Node<'_>, outputs: usize) -> Result<Option<Vec<f32>>, String> {
     let bias: &Tensor = match operand {
         super::super::graph::Operand::Absent => return Ok(None),
         super::super::graph::Operand::Constant(tensor) => tensor,
-        super::super::graph::Operand::Computed(_) => return Err("its bias depends on the input".to_owned()),
+        super::super::graph::Operand::Computed(_) => {
+            return Err("its bias depends on the input".to_owned());
+        }
     };
     let values = bias.slice::<f32>("the bias").map_err(|fault| fault.to_string())?;
     match values.len() {

@@ -17,7 +17,11 @@ impl Walk<'_> {
         let Some(tensor) = node.computed().next().map(str::to_owned) else { return };
         let fact = self.fact(&tensor);
         if fact.pending.iter().all(|&index| is_monotone(&self.graph.nodes[index])) {
-            let source = if fact.pending.is_empty() { node.output().to_owned() } else { fact.source.clone() };
+            let source = if fact.pending.is_empty() {
+                node.output().to_owned()
+            } else {
+                fact.source.clone()
+            };
             return self.know(node, Fact { source, ..fact });
         }
         let fact = self.settled(&tensor);
@@ -28,7 +32,8 @@ impl Walk<'_> {
     pub(super) fn reshaped(&mut self, node: &Node<'_>) {
         let Some(tensor) = node.computed().next().map(str::to_owned) else { return };
         let fact = self.settled(&tensor);
-        let (from, to) = (self.graph.shape(&tensor).to_vec(), self.graph.shape(node.output()).to_vec());
+        let (from, to) =
+            (self.graph.shape(&tensor).to_vec(), self.graph.shape(node.output()).to_vec());
         let source = node.output().to_owned();
         let (before, after) = (from.get(..fact.axis), to.get(..fact.axis));
         let fact = if fact.sets.len() == 1 {
@@ -85,7 +90,10 @@ impl Walk<'_> {
 }
 
 /// Tells of a scale that is no power of two.
-pub(super) fn uneven_scale(node: &NodeProto, constant: impl Fn(&str) -> Option<Value>) -> Option<String> {
+pub(super) fn uneven_scale(
+    node: &NodeProto,
+    constant: impl Fn(&str) -> Option<Value>,
+) -> Option<String> {
     let input = match node.op_type() {
         "Quant" | "IntQuant" | "FloatQuant" | "BipolarQuant" | "DequantizeLinear" => 1,
         "Trunc" => node.input.len().checked_sub(2).filter(|_| node.input.len() == 6)?,
@@ -102,7 +110,11 @@ pub(super) fn uneven_scale(node: &NodeProto, constant: impl Fn(&str) -> Option<V
 }
 
 fn told(node: &NodeProto, scale: f32, count: usize) -> String {
-    let name = if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
+    let name = if node.name().is_empty() {
+        node.output.first().map_or("", String::as_str)
+    } else {
+        node.name()
+    };
     let many = if count > 1 { format!(", one of {count},") } else { String::new() };
     format!("the scale {scale}{many} of {name} is no power of two")
 }
