@@ -37,11 +37,6 @@ impl Console {
             && io::stderr().is_terminal()
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }
-
-    /// Whether lines are said at all.
-    pub fn speaks(&self) -> bool {
-        self.verbosity == Verbosity::Normal
-    }
 }
 
 /// Says a line on standard error.

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fewbit_data::npy::{self, NpyArray};
-use fewbit_data::{Dataset, DatasetName, FileCheck, FileState, Split};
+use fewbit_data::{DatasetName, FileCheck, FileState, Split};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::command_line::Example;
+use crate::commands::dataset::open_images;
 use crate::console::{self, Console, grouped, table};
 use crate::failure::Outcome;
 use crate::files;
@@ -84,7 +85,7 @@ pub fn run(args: &DataArgs, console: &Console) -> Outcome<Report> {
         DataAction::Fetch(named) => fetch::run(named.name.parse()?, &named.datadir, console),
         DataAction::Check(named) => check(named.name.parse()?, &named.datadir, console),
         DataAction::List(list) => Ok(list_all(&list.datadir)),
-        DataAction::Save(save) => save_images(save),
+        DataAction::Save(save) => save_images(save, console),
     }
 }
 
@@ -94,7 +95,7 @@ fn check(name: DatasetName, datadir: &Path, console: &Console) -> Outcome<Report
     let mut rows = Vec::new();
     for split in [Split::Train, Split::Test] {
         console.say(format!("reading the {split} images of {name}"));
-        let dataset = Dataset::open(name, datadir, split, None)?;
+        let dataset = open_images(name, datadir, split, None, console)?;
         let warnings: Vec<String> = dataset.warnings().iter().map(ToString::to_string).collect();
         warnings.iter().for_each(|warning| console.say(format!("warning: {warning}")));
         let mut per_class = vec![0_u64; dataset.classes()];
@@ -216,9 +217,9 @@ fn list_all(datadir: &Path) -> Report {
     Report { text: table(&header, &rows), json, verdict: Verdict::Good }
 }
 
-fn save_images(args: &SaveArgs) -> Outcome<Report> {
+fn save_images(args: &SaveArgs, console: &Console) -> Outcome<Report> {
     let name: DatasetName = args.dataset.name.parse()?;
-    let dataset = Dataset::open(name, &args.dataset.datadir, Split::Test, args.limit)?;
+    let dataset = open_images(name, &args.dataset.datadir, Split::Test, args.limit, console)?;
     let pixels = dataset.images().iter().map(|&pixel| f32::from(pixel) / 255.0).collect::<Vec<_>>();
     let shape: Vec<usize> = std::iter::once(dataset.len()).chain(dataset.image_shape()).collect();
     let array = NpyArray::new(shape.clone(), pixels)?;

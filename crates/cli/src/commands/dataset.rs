@@ -6,6 +6,7 @@ use clap::Args;
 use fewbit_data::{Dataset, DatasetName, Split};
 use fewbit_train::{Recipe, RunFolder};
 
+use crate::console::{Console, escape};
 use crate::failure::Outcome;
 
 /// Which dataset, where its files are, and how much of it.
@@ -24,15 +25,35 @@ pub struct DatasetArgs {
 
 impl DatasetArgs {
     /// Opens the test images for a network that was trained with `recipe`, perhaps in `run_folder`.
-    pub fn open(&self, recipe: &Recipe, run_folder: Option<&Path>) -> Outcome<Dataset> {
+    pub fn open(
+        &self,
+        recipe: &Recipe,
+        run_folder: Option<&Path>,
+        console: &Console,
+    ) -> Outcome<Dataset> {
         let name: DatasetName = match &self.dataset {
             Some(name) => name.parse()?,
             None => recipe.dataset,
         };
         let datadir = self.datadir.clone().or_else(|| datadir_of(run_folder?));
         let datadir = datadir.unwrap_or_else(|| "./data".into());
-        Ok(Dataset::open(name, &datadir, Split::Test, self.limit)?)
+        open_images(name, &datadir, Split::Test, self.limit, console)
     }
+}
+
+/// Opens one part of a dataset, and says what the user should know about it.
+pub fn open_images(
+    name: DatasetName,
+    datadir: &Path,
+    split: Split,
+    limit: Option<usize>,
+    console: &Console,
+) -> Outcome<Dataset> {
+    let dataset = Dataset::open(name, datadir, split, limit)?;
+    for warning in dataset.warnings() {
+        console.say(format!("warning: {}", escape(&warning.to_string())));
+    }
+    Ok(dataset)
 }
 
 /// Where the run found its data; nothing if its plan cannot be read.

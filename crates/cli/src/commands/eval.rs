@@ -47,7 +47,7 @@ pub struct EvalArgs {
 pub fn run(args: &EvalArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
     let checkpoint = Checkpoint::read(&located.checkpoint)?;
-    let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref())?;
+    let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
     report(&checkpoint, &dataset, args.batch_size as usize, console)
 }
 

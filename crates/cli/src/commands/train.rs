@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::clock::SystemClock;
 use crate::command_line::Example;
+use crate::commands::dataset::open_images;
 use crate::commands::eval;
 use crate::console::{Console, escape};
 use crate::environment::Environment;
@@ -69,7 +70,7 @@ pub fn run(args: &TrainArgs, console: &Console) -> Outcome<Report> {
 fn evaluate(config: &TrainConfig, checkpoint: &Checkpoint, console: &Console) -> Outcome<Report> {
     let recipe = &config.recipe;
     recipe.check_same_network(&checkpoint.recipe.network, checkpoint.file())?;
-    let test = Dataset::open(recipe.dataset, &config.run.datadir, Split::Test, recipe.limit)?;
+    let test = test_images(config, console)?;
     eval::report(checkpoint, &test, recipe.batch_size, console)
 }
 
@@ -87,7 +88,7 @@ fn evaluate_and_export(
     })?;
     let mut report = evaluate(config, checkpoint, console)?;
     let recipe = &config.recipe;
-    let test = Dataset::open(recipe.dataset, &config.run.datadir, Split::Test, recipe.limit)?;
+    let test = test_images(config, console)?;
     let folder = RunFolder::open(folder)?;
     let proof = proof::prove(checkpoint, &folder, &test, &SystemClock::start(), console)?;
     let model = folder.model(&recipe.network).display().to_string();
@@ -156,12 +157,14 @@ fn open(config: &TrainConfig, console: &Console) -> Outcome<(Dataset, Dataset)> 
     let recipe = &config.recipe;
     let verb = if recipe.dataset.is_generated() { "generating" } else { "reading" };
     console.say(format!("{verb} {}", recipe.dataset));
-    let open = |split| Dataset::open(recipe.dataset, &config.run.datadir, split, recipe.limit);
-    let (train, test) = (open(Split::Train)?, open(Split::Test)?);
-    for warning in train.warnings().iter().chain(test.warnings()) {
-        console.say(format!("warning: {warning}"));
-    }
-    Ok((train, test))
+    let datadir = &config.run.datadir;
+    let train = open_images(recipe.dataset, datadir, Split::Train, recipe.limit, console)?;
+    Ok((train, test_images(config, console)?))
+}
+
+fn test_images(config: &TrainConfig, console: &Console) -> Outcome<Dataset> {
+    let recipe = &config.recipe;
+    open_images(recipe.dataset, &config.run.datadir, Split::Test, recipe.limit, console)
 }
 
 /// The folder to write to; none in a dry run.

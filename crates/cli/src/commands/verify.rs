@@ -69,7 +69,7 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     let checkpoint = Checkpoint::read(&located.checkpoint)?;
     let model = model(args, &located, &checkpoint)?;
     let report = report_file(args, &located)?;
-    let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref())?;
+    let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
     let manner = Manner { mode: args.mode, batch: args.batch as usize };
     let Verified { findings, json } = compare(&checkpoint, &model, &dataset, manner, console)?;
     let mut text = format!(

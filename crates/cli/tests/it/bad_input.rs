@@ -324,7 +324,7 @@ fn arrays_that_do_not_fit() {
     let cases: [(String, &[&str]); 8] = [
         (format!("run {model}"), &["--input"]),
         (format!("run {model} --input small.npy --output x.npy"), &["27"]),
-        (format!("run {model} --input doubles.npy --output x.npy"), &["f64", "float32"]),
+        (format!("run {model} --input doubles.npy --output x.npy"), &["float64", "float32"]),
         (format!("run {model} --input cut.npy --output x.npy"), &["cut.npy"]),
         (format!("run {model} --input nothing.npy --output x.npy"), &["nothing.npy"]),
         (format!("run {model} --input nothing=good.npy --output x.npy"), &["nothing"]),

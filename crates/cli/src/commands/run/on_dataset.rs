@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use fewbit_data::{Dataset, DatasetName, Loader, LoaderConfig, Split};
+use fewbit_data::{DatasetName, Loader, LoaderConfig, Split};
 use fewbit_qonnx::Value;
 use fewbit_train::Hits;
 use serde_json::json;
 
 use super::arrays::Collected;
 use super::{Finished, RunArgs};
+use crate::commands::dataset::open_images;
 use crate::console::{Console, counted, escape, grouped, seconds};
 use crate::executor::Executor;
 use crate::failure::{Failure, Outcome};
@@ -24,7 +25,7 @@ pub fn run(
     args: &RunArgs,
     console: &Console,
 ) -> Outcome<Finished> {
-    let dataset = Dataset::open(name, &args.datadir, Split::Test, args.limit)?;
+    let dataset = open_images(name, &args.datadir, Split::Test, args.limit, console)?;
     let batch = args.batch.map_or(BATCH, |batch| batch as usize);
     let keep: Vec<&str> = args.tensor.iter().map(String::as_str).collect();
     let loader = Loader::new(&dataset, LoaderConfig::in_order(batch))?;

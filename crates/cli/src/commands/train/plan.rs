@@ -62,6 +62,7 @@ impl Plan {
     pub fn new(args: &TrainArgs, console: &Console) -> Outcome<Self> {
         refuse_unsupported(args)?;
         let (mut config, start) = match given(&args.resume) {
+            Some(path) if args.evaluate => at_checkpoint(&path, Choice::Best, console)?,
             Some(path) => resumed(&path, console)?,
             None => (fresh(args)?, Start::New),
         };
@@ -149,7 +150,11 @@ fn resumed(path: &Path, console: &Console) -> Outcome<(TrainConfig, Start)> {
     if let Some(config) = never_checkpointed(path) {
         return Ok((config?, Start::Again(path.to_owned())));
     }
-    let located = runs::locate(path, Choice::Last, console)?;
+    at_checkpoint(path, Choice::Last, console)
+}
+
+fn at_checkpoint(path: &Path, choice: Choice, console: &Console) -> Outcome<(TrainConfig, Start)> {
+    let located = runs::locate(path, choice, console)?;
     let checkpoint = Checkpoint::read(&located.checkpoint)?;
     let config = match &located.run_folder {
         // The run's own plan: the checkpoint may be older than its last change.
