@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fewbit_data::npz::NpzArchive;
-use fewbit_nn::network::{StateData, StateTensor};
-use fewbit_train::Moments;
+use fewbit_nn::network::{StateData, StateTensor, Strictness};
+use fewbit_nn::{Device, Network, NetworkConfig, Pass, Tensor};
 use fewbit_train::pytorch::{Contents, recognizes};
+use fewbit_train::{Moments, Optimizer, Recipe};
 
 use crate::shared;
 
@@ -135,6 +136,66 @@ fn state_dicts_alone() {
         files += 1;
     }
     assert_eq!(files, 6);
+}
+
+/// PyTorch's square root in `TensorNorm` is off by its last bit, and batch normalization is rounded
+/// once less there: logits differ by that, and no quantizer flips.
+const LAST_BITS: f32 = 1e-6;
+
+#[test]
+fn imported_networks_compute_the_stored_logits() {
+    let Some(shared) = shared() else { return };
+    let golden = shared.join("golden");
+    let cases =
+        ["SFC_1W1A", "SFC_1W2A", "SFC_2W2A", "TFC_1W1A", "TFC_1W2A", "TFC_2W2A"].map(|name| {
+            let own = name.to_lowercase();
+            (name, format!("d_nets/{own}.state_dict.pth"), format!("d_nets/{own}_golden.npz"))
+        });
+    let checkpoint = ("TFC_2W2A", "f_ckpt_tfc_2w2a_best.tar", "f_ckpt_tfc_2w2a_best_check.npz");
+    let checkpoint = (checkpoint.0, checkpoint.1.to_owned(), checkpoint.2.to_owned());
+    for (name, file, stored) in cases.into_iter().chain([checkpoint]) {
+        let contents = Contents::read(&golden.join(&file)).unwrap();
+        let config = NetworkConfig::named(name).unwrap();
+        let device = Device::cpu();
+        let mut network = Network::new(&config, 1, &device).unwrap();
+        network.load_state(&contents.model().unwrap(), Strictness::Strict).unwrap();
+
+        let stored = arrays(&golden.join(stored), "");
+        let StateTensor { shape, data: StateData::F32(images) } = &stored["x8"] else {
+            panic!("{name}")
+        };
+        let StateData::F32(expected) = &stored["torch_out8"].data else { panic!("{name}") };
+        let images = Tensor::from_vec(images.clone(), shape, &device);
+        let logits = network.forward(&images, Pass::Evaluation).unwrap().to_vec();
+        assert_eq!(logits.len(), 80);
+        let differences = logits.iter().zip(expected).map(|(got, expected)| (got - expected).abs());
+        let largest = differences.fold(0.0, f32::max);
+        assert!(largest <= LAST_BITS, "{file}: logits differ by {largest}");
+
+        if let Some(moments) = contents.optimizer().unwrap() {
+            let recipe = Recipe::new(config);
+            let optimizer =
+                Optimizer::restore(&recipe, &mut network, &moments, contents.file()).unwrap();
+            assert_eq!(optimizer.state(), moments, "{file}");
+        }
+    }
+}
+
+/// The networks of Brevitas of 2019 end in another layer: that is said, and nothing is changed.
+#[test]
+fn networks_of_another_kind_are_refused() {
+    let Some(shared) = shared() else { return };
+    let path = shared.join("models/brevitas_checkpoints/TFC_2W2A_best.tar");
+    let model = Contents::read(&path).unwrap().model().unwrap();
+    let config = NetworkConfig::named("TFC_2W2A").unwrap();
+    let mut network = Network::new(&config, 1, &Device::cpu()).unwrap();
+    let before = network.state();
+    let error = network.load_state(&model, Strictness::Lenient).unwrap_err().to_string();
+    assert!(
+        error.contains("features.15") && error.contains("[10]") && error.contains("[1]"),
+        "{error}"
+    );
+    assert_eq!(network.state(), before);
 }
 
 /// Other files are told by their beginning.
