@@ -138,9 +138,9 @@ fn state_dicts_alone() {
     assert_eq!(files, 6);
 }
 
-/// PyTorch's square root in `TensorNorm` is off by its last bit, and batch normalization is rounded
-/// once less there: logits differ by that, and no quantizer flips.
-const LAST_BITS: f32 = 1e-6;
+/// PyTorch's square root in `TensorNorm` is off by its last bit for some variances: all logits of such
+/// a network differ by that. No quantizer flips.
+const LAST_BIT_OF_ROOT: f32 = 4e-7;
 
 #[test]
 fn imported_networks_compute_the_stored_logits() {
@@ -170,7 +170,9 @@ fn imported_networks_compute_the_stored_logits() {
         assert_eq!(logits.len(), 80);
         let differences = logits.iter().zip(expected).map(|(got, expected)| (got - expected).abs());
         let largest = differences.fold(0.0, f32::max);
-        assert!(largest <= LAST_BITS, "{file}: logits differ by {largest}");
+        let wrong_root = ["d_nets/tfc_1w1a.state_dict.pth", "d_nets/tfc_2w2a.state_dict.pth"];
+        let tolerance = if wrong_root.contains(&&*file) { LAST_BIT_OF_ROOT } else { 0.0 };
+        assert!(largest <= tolerance, "{file}: logits differ by {largest}");
 
         if let Some(moments) = contents.optimizer().unwrap() {
             let recipe = Recipe::new(config);
