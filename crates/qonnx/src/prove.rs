@@ -30,7 +30,8 @@ mod sums;
 mod walk;
 
 pub use certificate::{
-    Bias, Certificate, Disagreement, Layer, NormalizationTotals, Sum, SumTotals, Tried, Verdict,
+    Bias, Certificate, Disagreement, Layer, NormalizationTotals, Output, Sum, SumTotals, Tried,
+    Verdict,
 };
 
 use fewbit_onnx::proto::ModelProto;
@@ -63,6 +64,7 @@ pub struct Proof<'a> {
     pending: Vec<PendingSum>,
     watches: Vec<Watch>,
     conditions: Vec<String>,
+    outputs: Vec<Output>,
     images: usize,
 }
 
@@ -76,9 +78,18 @@ impl<'a> Proof<'a> {
         let values = inputs.set()?;
         let graph = Graph::new(model)?;
         let walk = Walk::run(&graph, &values);
-        let Walk { layers, pending, watches, conditions, .. } = walk;
+        let Walk { layers, pending, watches, conditions, outputs, .. } = walk;
         let conditions = conditions.into_iter().collect();
-        Ok(Self { graph, inputs: inputs.clone(), layers, pending, watches, conditions, images: 0 })
+        Ok(Self {
+            graph,
+            inputs: inputs.clone(),
+            layers,
+            pending,
+            watches,
+            conditions,
+            outputs,
+            images: 0,
+        })
     }
 
     /// Tells whether images can still prove something: that a sum that may become too large does not, or that a value
@@ -135,6 +146,7 @@ impl<'a> Proof<'a> {
             images: self.images,
             engines: ENGINES.iter().map(|rule| (*rule).to_owned()).collect(),
             conditions: self.conditions.clone(),
+            outputs: self.outputs.clone(),
             sums,
             normalizations,
             layers,
@@ -144,13 +156,14 @@ impl<'a> Proof<'a> {
 }
 
 /// What an engine has to do for a proof to cover it.
-const ENGINES: [&str; 5] = [
-    "computes in IEEE f32, rounding to nearest, ties to even",
+const ENGINES: [&str; 6] = [
+    "computes in IEEE f32, rounding to nearest, ties to even, on finite inputs",
+    "runs the file node by node with the constants that it holds: batch normalization is not folded into weights",
     "adds up the products of a convolution or matrix product in any order, with or without fused multiply-add, in f32 or \
      wider: no Winograd or Fourier transform, no TF32 or half precision",
     "normalizes batches with a = weight * (1 / sqrt(var + eps)) and either b = bias - mean * a, y = x * a + b, each step \
      rounded (onnxruntime, fewbit), or both fused (PyTorch)",
-    "divides and multiplies by scales as QONNX specifies (Brevitas, qonnx, fewbit)",
+    "quantizes as QONNX specifies (Brevitas, qonnx, fewbit), and rounds each other step once",
     "so: PyTorch with Brevitas on a CPU, qonnx with onnxruntime on a CPU, and fewbit in all its modes",
 ];
 

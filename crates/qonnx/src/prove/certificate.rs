@@ -19,6 +19,8 @@ pub struct Certificate {
     pub engines: Vec<String>,
     /// What else the statement depends on in this model.
     pub conditions: Vec<String>,
+    /// The outputs of the model.
+    pub outputs: Vec<Output>,
     /// Sums of products in numbers.
     pub sums: SumTotals,
     /// Batch normalizations in numbers.
@@ -28,6 +30,20 @@ pub struct Certificate {
     /// Time that the proof took, if the caller measured it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+}
+
+/// What is said about an output of the model, given that all layers are proved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// False if a bias that lies on no grid is added to its sums. Then engines that add it to the finished sum agree in
+    /// every bit (PyTorch's linear layers, fewbit), and others may differ in the last ones (onnxruntime's Gemm of more
+    /// than 128 terms).
+    pub equal_bits_in_every_order: bool,
+    /// The largest difference that this can make, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest_difference: Option<f64>,
 }
 
 /// How far a statement reaches.
@@ -129,8 +145,8 @@ pub enum Bias {
     Absent,
     /// It lies on the grid of the sum, and so is one more exact term.
     OnTheGrid,
-    /// It is rounded when it is added; the statement is about engines that add it to the finished sum.
-    RoundedAfterTheSum,
+    /// It is rounded when it is added. Only engines that add it at the same time agree in every bit.
+    Rounded,
 }
 
 /// How many values of a layer were tried.

@@ -20,7 +20,9 @@ pub(super) struct PendingSum {
     pub(super) tensor: String,
     /// Where the channels of the result are.
     pub(super) axis: usize,
-    /// The unit of each channel.
+    /// False for the mean of windows.
+    pub(super) weighted: bool,
+    /// The unit of the result in each channel, or in all.
     pub(super) exponents: Vec<i32>,
     /// The largest bound of a sum over the images, in units, and where it was met.
     pub(super) largest: Option<Largest>,
@@ -112,8 +114,7 @@ impl PendingSum {
     /// Sums of numbers above zero are exact as long as they are below the limit, in whatever order they are computed, and
     /// once above it they stay above: so an ordinary convolution tells on which side a sum is.
     fn measure(&mut self, node: &Node<'_>, x: Value, images: usize) -> Result<(), Fault> {
-        let w = node.constant(1).expect("weights are constant");
-        let layer = Magnitudes { node, w };
+        let layer = Magnitudes { node, w: node.constant(1).filter(|_| self.weighted) };
         let sums = layer.run(&x, f32::abs, f32::abs)?;
         let above = self.note(&sums, images, None);
         let mut found = above;
@@ -183,7 +184,7 @@ impl PendingSum {
 /// A layer with the magnitudes of its weights and inputs.
 struct Magnitudes<'n> {
     node: &'n Node<'n>,
-    w: &'n Tensor,
+    w: Option<&'n Tensor>,
 }
 
 impl Magnitudes<'_> {
@@ -194,13 +195,18 @@ impl Magnitudes<'_> {
                 value.as_slice::<f32>().unwrap_or(&[]).iter().map(|&v| f(v)).collect::<Vec<_>>();
             Tensor::of(value.shape().to_vec(), values)
         };
-        let (x, w) = (mapped(x, f), mapped(self.w.value(), g));
+        let (x, w) = (mapped(x, f), self.w.map(|w| mapped(w.value(), g)));
         let options = Options::default();
-        let special = self.node.operator.specialize(&[None, Some(&w)], options);
+        let special = self.node.operator.specialize(&[None, w.as_ref()], options);
         let operator: &dyn Operator = special.as_deref().unwrap_or(&*self.node.operator);
         let context = Context { options, largest: usize::MAX, batch: None };
-        let mut results = operator
-            .run(&mut Inputs::new(vec![Some(x), Some(w)], vec![false, true], true), &context)?;
+        // Without a bias.
+        let (mut given, mut constant) = (vec![Some(x)], vec![false]);
+        if w.is_some() {
+            given.push(w);
+            constant.push(true);
+        }
+        let mut results = operator.run(&mut Inputs::new(given, constant, true), &context)?;
         Ok(results.swap_remove(0).into_value())
     }
 }

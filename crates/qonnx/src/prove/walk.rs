@@ -7,7 +7,7 @@ mod tensors;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::certificate::{Disagreement, Layer, Verdict};
+use super::certificate::{Disagreement, Layer, Output, Verdict};
 use super::function::Function;
 use super::graph::{Graph, Node};
 use super::images::{PendingSum, Watch};
@@ -26,6 +26,17 @@ pub(super) struct Fact {
     pub(super) pending: Vec<usize>,
     /// Why its values lie on no small grid.
     pub(super) uneven: Option<String>,
+    /// Set if engines may differ in the last bits of the source after all.
+    loose: Option<Loose>,
+}
+
+/// A bias that engines add to a sum at different times.
+#[derive(Clone, Copy)]
+struct Loose {
+    /// Place among the layers.
+    layer: usize,
+    /// The largest difference of two results.
+    difference: f64,
 }
 
 /// The state of the walk.
@@ -36,12 +47,20 @@ pub(super) struct Walk<'g> {
     pub(super) pending: Vec<PendingSum>,
     pub(super) watches: Vec<Watch>,
     pub(super) conditions: BTreeSet<String>,
+    pub(super) outputs: Vec<Output>,
 }
 
 impl Fact {
     fn new(source: &str, axis: usize, sets: Vec<Set>) -> Self {
         let sets = sets.into_iter().map(Arc::new).collect();
-        Self { source: source.to_owned(), axis, sets, pending: Vec::new(), uneven: None }
+        Self {
+            source: source.to_owned(),
+            axis,
+            sets,
+            pending: Vec::new(),
+            uneven: None,
+            loose: None,
+        }
     }
 
     fn any(source: &str) -> Self {
@@ -76,6 +95,7 @@ impl<'g> Walk<'g> {
             pending: Vec::new(),
             watches: Vec::new(),
             conditions: BTreeSet::new(),
+            outputs: Vec::new(),
         };
         for input in graph.model.inputs() {
             walk.facts
@@ -86,7 +106,7 @@ impl<'g> Walk<'g> {
         }
         for output in graph.model.outputs() {
             if graph.model.constant(output.name()).is_none() {
-                walk.settled_if_normalized(output.name());
+                walk.output(output.name());
             }
         }
         for operator in ["Sqrt", "Pow"] {
@@ -149,6 +169,12 @@ impl<'g> Walk<'g> {
     /// What is known about a tensor once its pending nodes are applied; that is where engines can part.
     fn settled(&mut self, tensor: &str) -> Fact {
         let fact = self.fact(tensor);
+        if let Some(loose) = fact.loose {
+            let layer = &mut self.layers[loose.layer];
+            layer.verdict = Verdict::NotProvable;
+            layer.reason.get_or_insert_with(|| LOOSE.to_owned());
+        }
+        let fact = Fact { loose: None, ..fact };
         let Some(&last) = fact.pending.last() else { return fact };
         let graph = self.graph;
         let node = |&index: &usize| &graph.nodes[index];
@@ -209,14 +235,28 @@ impl<'g> Walk<'g> {
     }
 
     /// An output: steps that round the same everywhere need not be tried.
-    fn settled_if_normalized(&mut self, tensor: &str) {
+    fn output(&mut self, tensor: &str) {
         let normalizes =
             |&index: &usize| self.graph.nodes[index].operator_name() == "BatchNormalization";
-        if self.fact(tensor).pending.iter().any(normalizes) {
+        let fact = self.fact(tensor);
+        if fact.pending.iter().any(normalizes) {
             self.settled(tensor);
         }
+        let difference =
+            |loose: Loose| if fact.pending.is_empty() { loose.difference } else { f64::INFINITY };
+        self.outputs.push(Output {
+            name: tensor.to_owned(),
+            equal_bits_in_every_order: fact.loose.is_none(),
+            largest_difference: fact
+                .loose
+                .map(difference)
+                .filter(|difference| difference.is_finite()),
+        });
     }
 }
+
+/// What is wrong with a bias inside of a network.
+const LOOSE: &str = "its bias lies on no grid: some engines begin with it or add it in between, and round at other places";
 
 /// Places that a layer shows.
 pub(super) const SHOWN: usize = 16;

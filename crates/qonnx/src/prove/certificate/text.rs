@@ -56,6 +56,18 @@ impl fmt::Display for Certificate {
                 normalizations.disagreements
             )?;
         }
+        for output in self.outputs.iter().filter(|output| !output.equal_bits_in_every_order) {
+            write!(
+                f,
+                "  output {}: equal bits in engines that add the bias to the finished sum (PyTorch, fewbit); in others \
+                 (onnxruntime's Gemm of more than 128 terms) last bits may differ",
+                printable(&output.name)
+            )?;
+            match output.largest_difference {
+                Some(difference) => writeln!(f, ", by at most {difference:.1e}")?,
+                None => writeln!(f)?,
+            }
+        }
         if let Some(seconds) = self.seconds {
             writeln!(f, "  time: {seconds:.2} s")?;
         }

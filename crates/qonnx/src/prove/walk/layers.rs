@@ -2,6 +2,7 @@
 
 use super::super::certificate::Verdict;
 use super::super::graph::Node;
+use super::super::images::PendingSum;
 use super::super::set::{Set, spanned};
 use super::tensors::uneven_scale;
 use super::{Fact, Walk, agreed};
@@ -112,8 +113,39 @@ impl Walk<'_> {
                 }
             }
         }
+        if layer.verdict == Verdict::NotProvable && fact.uneven.is_none() {
+            self.pend_average(node, &tensor, axis, &sets, count);
+        }
         self.layers.push(layer);
         self.know(node, Fact { uneven: fact.uneven, ..Fact::new(node.output(), axis, results) });
+    }
+
+    /// Leaves the sums of windows to images, if the division is exact.
+    fn pend_average(
+        &mut self,
+        node: &Node<'_>,
+        tensor: &str,
+        axis: usize,
+        sets: &[Set],
+        count: Option<u64>,
+    ) {
+        let Some(shift) = count.filter(|count| count.is_power_of_two()).map(u64::trailing_zeros)
+        else {
+            return;
+        };
+        let exponents: Option<Vec<i32>> =
+            sets.iter().map(|set| Some(set.lattice()?.exponent - shift as i32)).collect();
+        let index = self.graph.nodes.iter().position(|other| std::ptr::eq(other, node));
+        let (Some(node), Some(exponents)) = (index, exponents) else { return };
+        self.pending.push(PendingSum {
+            layer: self.layers.len(),
+            node,
+            tensor: tensor.to_owned(),
+            axis,
+            weighted: false,
+            exponents,
+            largest: None,
+        });
     }
 }
 

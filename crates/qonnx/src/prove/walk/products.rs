@@ -3,9 +3,9 @@
 use super::super::certificate::{Bias, Layer, Sum, Verdict};
 use super::super::graph::Node;
 use super::super::images::PendingSum;
-use super::super::set::{LIMIT, Set};
+use super::super::set::{LIMIT, Set, power};
 use super::super::sums::{Layout, Row, Rows, with_bias};
-use super::{Fact, Walk, agreed, unproved};
+use super::{Fact, Loose, Walk, agreed, unproved};
 use crate::tensor::Tensor;
 
 /// A layer that multiplies its input by constants and adds up.
@@ -41,7 +41,8 @@ impl Walk<'_> {
         let rows = product.rows.bounds(&sets);
         let (mut layer, results) = self.bounded(node, &product, &rows);
         let uneven = x.uneven.clone().or_else(|| self.uneven_weights(node));
-        if layer.verdict == Verdict::NotProvable {
+        let exact = layer.verdict != Verdict::NotProvable;
+        if !exact {
             layer.reason = Some(reason(&layer, &rows, uneven.as_deref()));
             if uneven.is_none() && rows.iter().all(|row| row.exponent.is_some()) {
                 self.pending.push(PendingSum {
@@ -49,23 +50,27 @@ impl Walk<'_> {
                     node: index,
                     tensor: inputs[0].clone(),
                     axis: product.axes.1,
+                    weighted: true,
                     exponents: rows.iter().map(|row| row.exponent.unwrap_or(0)).collect(),
                     largest: None,
                 });
             }
         }
+        let rounded = layer.sum.as_ref().is_some_and(|sum| sum.bias == Bias::Rounded);
+        let loose = rounded
+            .then(|| Loose { layer: self.layers.len(), difference: difference(&product, &rows) });
         self.layers.push(layer);
+        let results = match &uneven {
+            // What was said about its values is true for exact sums only.
+            Some(_) if !exact => rows.iter().map(inexact).collect(),
+            _ => results,
+        };
         let fact = Fact::new(node.output(), product.axes.1, results);
-        self.know(node, Fact { uneven, ..fact });
+        self.know(node, Fact { uneven, loose, ..fact });
     }
 
     /// The layer with its bound, and the values of its channels.
-    fn bounded(
-        &mut self,
-        node: &Node<'_>,
-        product: &Product<'_>,
-        rows: &[Row],
-    ) -> (Layer, Vec<Set>) {
+    fn bounded(&self, node: &Node<'_>, product: &Product<'_>, rows: &[Row]) -> (Layer, Vec<Set>) {
         let mut layer = agreed(&node.name, node.operator_name());
         let mut sum = Sum {
             terms: product.rows.terms,
@@ -84,8 +89,8 @@ impl Walk<'_> {
                 None => (row.set.clone(), row.units, row.exponent),
                 Some(bias) => {
                     let (set, units, exponent, exact) = with_bias(row, bias[channel]);
-                    if sum.bias != Bias::RoundedAfterTheSum {
-                        sum.bias = if exact { Bias::OnTheGrid } else { Bias::RoundedAfterTheSum };
+                    if sum.bias != Bias::Rounded {
+                        sum.bias = if exact { Bias::OnTheGrid } else { Bias::Rounded };
                     }
                     (set, units, row.exponent.and(Some(exponent)))
                 }
@@ -99,13 +104,6 @@ impl Walk<'_> {
                 sum.channel = Some(channel);
             }
         }
-        if sum.bias == Bias::RoundedAfterTheSum {
-            self.conditions.insert(format!(
-                "{} adds its bias to the finished sum; an engine that begins with the bias, or adds it in between, may \
-                 round the result differently in its last bit",
-                node.name
-            ));
-        }
         if sum.channels_above > 0 {
             layer.verdict = Verdict::NotProvable;
         }
@@ -118,6 +116,23 @@ impl Walk<'_> {
         let maker = self.graph.maker(node.proto.input.get(1)?)?;
         super::tensors::uneven_scale(maker, |name| self.graph.model.constant(name).cloned())
     }
+}
+
+/// Every value that a sum can have, however it is rounded.
+fn inexact(row: &Row) -> Set {
+    let reach = row.exponent.map_or(f64::INFINITY, |exponent| 2.0 * row.units * power(exponent));
+    let reach = reach.min(f32::MAX.into()) as f32;
+    Set::Interval(-reach, reach)
+}
+
+/// How much results may differ if engines add the bias at different times: each addition may round once.
+fn difference(product: &Product<'_>, rows: &[Row]) -> f64 {
+    let biases = product.bias.iter().flatten();
+    let of_channel = |(row, bias): (&Row, &f32)| {
+        let reach = row.exponent.map_or(f64::INFINITY, |exponent| row.units * power(exponent));
+        2.0 * (product.rows.terms + 1) as f64 * power(-24) * (reach + f64::from(bias.abs()))
+    };
+    rows.iter().zip(biases).map(of_channel).fold(0.0, f64::max)
 }
 
 fn reason(layer: &Layer, rows: &[Row], uneven: Option<&str>) -> String {
