@@ -54,6 +54,8 @@ struct Step {
     label: NodeLabel,
     operator: Box<dyn Operator>,
     inputs: Vec<Option<Place>>,
+    /// What the operator is given: constants only if it has not taken them in already.
+    given: Vec<Option<Place>>,
     /// Slots, `None` for an output that has no name.
     outputs: Vec<Option<usize>>,
     /// Slots that no later step uses.

@@ -54,7 +54,7 @@ pub(crate) trait Operator: Send + Sync {
 
     /// The same operator with everything worked out that depends on constant inputs alone; `None` if nothing is gained by it.
     ///
-    /// It is given the same constants in every run.
+    /// It is not given the constants again.
     fn specialize(&self, _: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {
         None
     }

@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, PoisonError};
 
+use rayon::prelude::*;
+
 use super::execute::Run;
 use super::info::is_batched;
 use super::{Model, Place, Step};
@@ -23,11 +25,22 @@ pub(super) struct Batching {
     roles: Vec<Option<Role>>,
     /// For each step, whether the first axis of its outputs is the batch.
     steps: Vec<bool>,
+    /// How many items are computed together.
+    chunk: usize,
 }
 
 impl Batching {
     pub(super) fn step_is_batched(&self, step: usize) -> bool {
         self.steps[step]
+    }
+
+    /// `count` items from `first` on of the inputs that have the batch in front, and the others whole.
+    fn pick(&self, inputs: &[Value], first: usize, count: usize) -> Vec<Value> {
+        let pick = |(value, (_, role)): (&Value, &(Vec<usize>, Role))| match role {
+            Role::Batched => items(value, first, count),
+            Role::Fixed | Role::Sizes => value.clone(),
+        };
+        inputs.iter().zip(&self.inputs).map(pick).collect()
     }
 
     /// True if the model can run any batch at once.
@@ -59,11 +72,49 @@ pub(super) fn run(
         .collect();
     let batching = known(model, &shapes, &inputs)?;
     if batching.at_once() {
-        let mut run = Run::new(model, inputs, Some((&batching, change)), wanted);
+        return in_chunks(model, inputs, wanted, change, &batching);
+    }
+    one_after_the_other(model, &inputs, wanted, change, &batching)
+}
+
+/// Runs some items after the other, so that their tensors stay in the cache, on all threads.
+fn in_chunks(
+    model: &Model,
+    inputs: Vec<Value>,
+    wanted: &[Place],
+    change: BatchChange,
+    batching: &Batching,
+) -> Result<Vec<Value>, Error> {
+    let sizes = |place: &Place| matches!(place, Place::Slot(slot) if batching.roles[*slot] == Some(Role::Sizes));
+    // What is computed from the number of items has to see all of them.
+    let chunk = if wanted.iter().any(sizes) { change.run } else { batching.chunk };
+    let count = change.run.div_ceil(chunk);
+    if count == 1 {
+        let mut run = Run::new(model, inputs, Some((batching, change)), wanted);
         run.steps(|_, _| ())?;
         return Ok(run.values(wanted));
     }
-    one_after_the_other(model, &inputs, wanted, change, &batching)
+    let chunk = change.run.div_ceil(count);
+    let starts: Vec<usize> = (0..change.run).step_by(chunk).collect();
+    let parts = starts
+        .into_par_iter()
+        .map(|first| {
+            let change = BatchChange { run: chunk.min(change.run - first), ..change };
+            let part = batching.pick(&inputs, first, change.run);
+            let mut run = Run::new(model, part, Some((batching, change)), wanted);
+            run.steps(|_, _| ())?;
+            Ok(run.values(wanted))
+        })
+        .collect::<Result<Vec<Vec<Value>>, Error>>()?;
+    let mut tensors: Vec<Vec<Value>> = vec![Vec::with_capacity(parts.len()); wanted.len()];
+    for part in parts {
+        tensors.iter_mut().zip(part).for_each(|(tensors, value)| tensors.push(value));
+    }
+    tensors
+        .into_iter()
+        .zip(wanted)
+        .map(|(parts, place)| join(model, parts, *place, change, batching))
+        .collect()
 }
 
 /// What is known about inputs of these shapes, or is found out now.
@@ -114,8 +165,23 @@ fn find(
         }
         steps.push(role == Some(Role::Batched));
     }
-    Ok(Batching { inputs: inputs.to_vec(), roles, steps })
+    Ok(Batching { inputs: inputs.to_vec(), roles, steps, chunk: chunk(model, &shapes, inputs) })
 }
+
+/// How many items are computed together: few enough for their largest tensor to stay in the cache of a core, and enough to be worth
+/// going through the constants.
+fn chunk(model: &Model, shapes: &[Vec<usize>], inputs: &[(Vec<usize>, Role)]) -> usize {
+    let file =
+        inputs.iter().find(|(_, role)| *role == Role::Batched).map_or(1, |(shape, _)| shape[0]);
+    let sizes = || shapes.iter().map(|shape| shape.iter().product::<usize>());
+    let per_item = |elements: usize| (elements / file.max(1)).max(1);
+    let (largest, all) = (per_item(sizes().max().unwrap_or(1)), per_item(sizes().sum()));
+    let cached = CACHED / largest;
+    cached.max(4 * model.constant_elements / all).max(1)
+}
+
+/// Elements that stay in the cache of a core.
+const CACHED: usize = 1 << 17;
 
 fn role_of(
     model: &Model,
@@ -158,17 +224,7 @@ fn one_after_the_other(
 ) -> Result<Vec<Value>, Error> {
     let mut parts: Vec<Vec<Value>> = vec![Vec::new(); wanted.len()];
     for first in (0..change.run).step_by(change.file) {
-        let batch = inputs
-            .iter()
-            .zip(&batching.inputs)
-            .map(|(value, (_, role))| {
-                if *role == Role::Batched {
-                    items(value, first, change.file)
-                } else {
-                    value.clone()
-                }
-            })
-            .collect();
+        let batch = batching.pick(inputs, first, change.file);
         let mut run = Run::new(model, batch, None, wanted);
         run.steps(|_, _| ())?;
         for (parts, value) in parts.iter_mut().zip(run.values(wanted)) {
@@ -196,16 +252,25 @@ fn join(
         return Ok(first.clone());
     }
     let mut shape = first.shape().to_vec();
-    let same = parts.iter().all(|part| part.shape() == first.shape());
-    if shape.first() != Some(&change.file) || !same {
-        let reason = format!(
-            "the model mixes the items of a batch, and the first axis of its shape {shape:?} is not the batch; \
-             run it with batches of {}",
-            change.file
-        );
-        return Err(Error::unavailable(name, &reason));
+    let mut count = 0;
+    for part in &parts {
+        match part.shape().split_first() {
+            // A chunk may have any number of items, a batch of the file has its own.
+            Some((&n, rest)) if *rest == shape[1..] && (batching.at_once() || n == change.file) => {
+                count += n
+            }
+            _ => {
+                let reason = format!(
+                    "the model mixes the items of a batch, and the first axis of its shape {:?} is not the batch; \
+                     run it with batches of {}",
+                    part.shape(),
+                    change.file
+                );
+                return Err(Error::unavailable(name, &reason));
+            }
+        }
     }
-    shape[0] = parts.len() * change.file;
+    shape[0] = count;
     let data = Data::concat(&parts.iter().map(Value::data).collect::<Vec<_>>());
     let data = data.ok_or_else(|| {
         Error::tensor(
@@ -213,8 +278,9 @@ fn join(
             Fault::Malformed("its type changes between runs".to_owned()),
         )
     })?;
-    // The last batch was filled up.
-    Ok(items(&Value::of(shape, data), 0, change.run))
+    let joined = Value::of(shape, data);
+    // The last batch of the file may have been filled up.
+    Ok(if count > change.run { items(&joined, 0, change.run) } else { joined })
 }
 
 /// `count` items along the first axis from `first` on; the last one again where there are no more.

@@ -153,13 +153,21 @@ impl<'a> Builder<'a> {
             }
             return Ok(());
         }
-        let operator = operator.specialize(&constants, self.options).unwrap_or(operator);
+        let special = operator.specialize(&constants, self.options);
+        let mut given = inputs.clone();
+        if special.is_some() {
+            given
+                .iter_mut()
+                .for_each(|place| *place = place.filter(|place| matches!(place, Place::Slot(_))));
+        }
+        let operator = special.unwrap_or(operator);
         let outputs =
             node.output.iter().map(|name| (!name.is_empty()).then(|| self.slot(name))).collect();
         self.steps.push(Step {
             label,
             operator,
             inputs,
+            given,
             outputs,
             last_uses: Vec::new(),
             needed: false,

@@ -111,15 +111,15 @@ impl<'a> Run<'a> {
 
     /// The inputs of a step; tensors that nothing needs afterwards are given away.
     fn inputs(&mut self, step: &Step, batched: bool) -> Inputs {
-        let count = step.inputs.len();
+        let count = step.given.len();
         let (mut tensors, mut constant) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for (i, place) in step.inputs.iter().enumerate() {
+        for (i, place) in step.given.iter().enumerate() {
             constant.push(!matches!(place, Some(Place::Slot(_))));
             tensors.push(match *place {
                 None => None,
                 Some(Place::Constant(index)) => Some(self.model.constants[index].clone()),
                 Some(Place::Slot(slot)) => {
-                    let again = step.inputs[i + 1..].contains(place);
+                    let again = step.given[i + 1..].contains(place);
                     if step.last_uses.contains(&slot) && !self.kept[slot] && !again {
                         let tensor = self.slots[slot].take();
                         self.live -= tensor.as_ref().map_or(0, Tensor::len).min(self.live);

@@ -3,15 +3,19 @@
 use fewbit_kernels::batch_norm::{self, ChannelShape, Formula};
 
 use super::{Context, Input, Inputs, Operator, one, only_first_batched};
-use crate::BatchNorm;
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
+use crate::{BatchNorm, Options};
 
 #[derive(Debug)]
 struct BatchNormalization {
     epsilon: f32,
+    /// Scale, offset, mean and variance, if all are constant.
+    prepared: Option<[Tensor; 4]>,
 }
+
+const NAMES: [&str; 4] = ["scale", "B", "mean", "var"];
 
 pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
     attributes.ignore("momentum");
@@ -26,7 +30,8 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
     if attributes.output_count() > 1 {
         return Err(Fault::unsupported("an output for statistics"));
     }
-    Ok(Box::new(BatchNormalization { epsilon: attributes.float("epsilon")?.unwrap_or(1e-5) }))
+    let epsilon = attributes.float("epsilon")?.unwrap_or(1e-5);
+    Ok(Box::new(BatchNormalization { epsilon, prepared: None }))
 }
 
 impl Operator for BatchNormalization {
@@ -39,14 +44,20 @@ impl Operator for BatchNormalization {
         }
         let channels =
             ChannelShape { n: shape[0], c: shape[1], inner: shape[2..].iter().product() };
-        let mut parameters = Vec::with_capacity(4);
-        for (i, name) in ["scale", "B", "mean", "var"].into_iter().enumerate() {
-            let tensor = inputs.take(i + 1, name)?;
+        let given;
+        let parameters = match &self.prepared {
+            Some(parameters) => parameters,
+            None => {
+                let mut take = |i: usize| inputs.take(i + 1, NAMES[i]);
+                given = [take(0)?, take(1)?, take(2)?, take(3)?];
+                &given
+            }
+        };
+        for (i, (tensor, name)) in parameters.iter().zip(NAMES).enumerate() {
             if tensor.shape() != [channels.c] {
                 let what = format!("input {} ({name})", i + 1);
                 return Err(Fault::shape(&what, tensor.shape(), format!("[{}]", channels.c)));
             }
-            parameters.push(tensor);
         }
         let slice = |i: usize| parameters[i].slice::<f32>("a parameter");
         let values = x.slice::<f32>("input 0 (X)")?;
@@ -71,5 +82,11 @@ impl Operator for BatchNormalization {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         only_first_batched(inputs)
+    }
+
+    fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {
+        let &[_, Some(scale), Some(offset), Some(mean), Some(var)] = constants else { return None };
+        let prepared = Some([scale, offset, mean, var].map(Tensor::clone));
+        Some(Box::new(BatchNormalization { epsilon: self.epsilon, prepared }))
     }
 }

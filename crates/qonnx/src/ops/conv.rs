@@ -19,8 +19,16 @@ use crate::{Mode, Options};
 struct Conv {
     windows: WindowAttributes,
     groups: usize,
-    /// The kernels, if they are constant.
-    prepared: Option<Weight>,
+    /// What is constant, if the kernels are.
+    prepared: Option<Prepared>,
+}
+
+/// Kernels with their shape, and the bias, if it is constant, too.
+#[derive(Debug)]
+struct Prepared {
+    shape: Vec<usize>,
+    weight: Weight,
+    bias: Option<Tensor>,
 }
 
 /// Kernels, worked out once.
@@ -123,9 +131,20 @@ impl Conv {
 impl Operator for Conv {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(3)?;
-        let (x, w) = (inputs.take(0, "X")?, inputs.take(1, "W")?);
-        let bias = inputs.optional(2);
-        let (sizes, shape) = self.sizes(x.shape(), w.shape())?;
+        let x = inputs.take(0, "X")?;
+        let made;
+        let (prepared, bias) = match &self.prepared {
+            Some(prepared) => (prepared, prepared.bias.clone().or_else(|| inputs.optional(2))),
+            None => {
+                let w = inputs.take(1, "W")?;
+                // Sizes that do not fit are found before the weights are looked at.
+                self.sizes(x.shape(), w.shape())?;
+                let weight = Weight::new(&w, self.groups, inputs.is_constant(1), context.options)?;
+                made = Prepared { shape: w.shape().to_vec(), weight, bias: None };
+                (&made, inputs.optional(2))
+            }
+        };
+        let (sizes, shape) = self.sizes(x.shape(), &prepared.shape)?;
         let shape = result_shape(shape, context)?;
         let bias = match &bias {
             Some(bias) if bias.shape() == [sizes.o] => Some(bias.slice::<f32>("input 2 (B)")?),
@@ -134,20 +153,12 @@ impl Operator for Conv {
             }
             None => None,
         };
-        let made;
-        let weight = match &self.prepared {
-            Some(weight) => weight,
-            None => {
-                made = Weight::new(&w, self.groups, inputs.is_constant(1), context.options)?;
-                &made
-            }
-        };
         let values = x.slice::<f32>("input 0 (X)")?;
         let mut y = vec![0.0; shape.iter().product()];
         let inner = shape[2..].iter().product();
         // Without an input there is nothing to add up.
-        let nothing = y.is_empty() || values.is_empty() || w.len() == 0;
-        let factor = match weight {
+        let nothing = y.is_empty() || values.is_empty() || prepared.shape.contains(&0);
+        let factor = match &prepared.weight {
             _ if nothing => Factor::One(1.0),
             Weight::Canonical(forms) => {
                 let x = left(values, x.shape(), x.grid());
@@ -177,7 +188,9 @@ impl Operator for Conv {
         let whole = matches!(w.shape().len(), 3 | 4) && w.shape()[0].is_multiple_of(self.groups);
         let weight = whole.then(|| Weight::new(w, self.groups, true, options).ok()).flatten()?;
         let (windows, groups) = (self.windows.clone(), self.groups);
-        Some(Box::new(Conv { windows, groups, prepared: Some(weight) }))
+        let bias = constants.get(2).copied().flatten().cloned();
+        let prepared = Prepared { shape: w.shape().to_vec(), weight, bias };
+        Some(Box::new(Conv { windows, groups, prepared: Some(prepared) }))
     }
 }
 

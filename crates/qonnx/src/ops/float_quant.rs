@@ -3,12 +3,12 @@
 use fewbit_formats::{FloatFormat, Overflow, ReservedCodes, RoundingMode};
 use fewbit_kernels::quantize::{self, Scale as KernelScale};
 
-use super::quantizer::{self, Parameters};
+use super::quantizer::{self, Parameters, blocks};
 use super::{Context, Input, Inputs, Operator};
-use crate::Mode;
 use crate::attributes::Attributes;
 use crate::error::Fault;
-use crate::tensor::{Grid, Tensor};
+use crate::tensor::{Grid, Scale, Tensor};
+use crate::{Mode, Options};
 
 /// `u = x / scale; v` the nearest minifloat to `u`, clipped at `min(largest, max_val)`; `y = v * scale`.
 ///
@@ -17,6 +17,8 @@ use crate::tensor::{Grid, Tensor};
 struct FloatQuant {
     overflow: Overflow,
     rounding_mode: RoundingMode,
+    /// The format, the scale, and what they say about the result, if they are constant, and the same for all elements.
+    prepared: Option<(FloatFormat, f32, Option<Grid>)>,
 }
 
 pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
@@ -42,13 +44,19 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
         }
     };
     let rounding_mode = quantizer::rounding_mode(attributes)?.unwrap_or_default();
-    Ok(Box::new(FloatQuant { overflow, rounding_mode }))
+    Ok(Box::new(FloatQuant { overflow, rounding_mode, prepared: None }))
 }
 
 impl Operator for FloatQuant {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(6)?;
         let x = inputs.take(0, "X")?;
+        let mode = context.options.mode;
+        if let Some((format, scale, grid)) = &self.prepared {
+            let values = x.slice("input 0 (X)")?;
+            let y = blocks(values, |x, y| self.quantize(format, *scale, x, y, mode));
+            return Ok(vec![Tensor::of(x.shape().to_vec(), y).with_grid(grid.clone())]);
+        }
         let names = ["scale", "exponent_bitwidth", "mantissa_bitwidth", "exponent_bias", "max_val"];
         let mut tensors = Vec::with_capacity(names.len());
         for (i, name) in names.into_iter().enumerate() {
@@ -58,7 +66,6 @@ impl Operator for FloatQuant {
         let scale = Parameters::new(x.shape(), [named(0)])?;
         let format = Parameters::new(x.shape(), [named(1), named(2), named(3), named(4)])?;
         let values = x.slice("input 0 (X)")?;
-        let mode = context.options.mode;
         let (y, grid) = if let Some(format) = format.uniform() {
             let format = float_format(format)?;
             let y = scale.apply(values, |[scale], x, y| self.quantize(&format, scale, x, y, mode));
@@ -86,6 +93,21 @@ impl Operator for FloatQuant {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         quantizer::keeps_batch(inputs)
+    }
+
+    fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {
+        let &[_, Some(scale), Some(e), Some(m), Some(bias), Some(max)] = constants else {
+            return None;
+        };
+        let named = [scale, e, m, bias, max].map(|tensor| (tensor, ""));
+        let [scale, format @ ..] = Parameters::new(&[], named).ok()?.uniform()?;
+        let format = float_format(format).ok()?;
+        let prepared = Some((format, scale, Grid::float(format, Scale::PerTensor(scale))));
+        Some(Box::new(FloatQuant {
+            prepared,
+            overflow: self.overflow,
+            rounding_mode: self.rounding_mode,
+        }))
     }
 }
 

@@ -16,8 +16,8 @@ struct Gemm {
     beta: f32,
     trans_a: bool,
     trans_b: bool,
-    /// The right side, if it is constant.
-    prepared: Option<Linear>,
+    /// The right side and the summand, if they are constant.
+    prepared: Option<(Linear, Option<Tensor>)>,
 }
 
 pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
@@ -45,22 +45,22 @@ impl Gemm {
 impl Operator for Gemm {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(3)?;
-        let (a, b) = (inputs.take(0, "A")?, inputs.take(1, "B")?);
-        let c = inputs.optional(2);
+        let a = inputs.take(0, "A")?;
         let [rows, columns] = matrix(&a, "input 0 (A)")?;
         let made;
-        let linear = match &self.prepared {
-            Some(linear) => linear,
+        let (linear, c) = match &self.prepared {
+            Some((linear, c)) => (linear, c.clone().or_else(|| inputs.optional(2))),
             None => {
+                let b = inputs.take(1, "B")?;
                 made = self.linear(&b, inputs.is_constant(1), context.options)?;
-                &made
+                (&made, inputs.optional(2))
             }
         };
         let (n, k) = if self.trans_a { (columns, rows) } else { (rows, columns) };
         if k != linear.k() {
             let expected =
                 format!("{k} elements along the axis that is summed over, as A {:?}", a.shape());
-            return Err(Fault::shape("input 1 (B)", b.shape(), expected));
+            return Err(Fault::shape("input 1 (B)", &[linear.k(), linear.m()], expected));
         }
         let shape = result_shape(vec![n, linear.m()], context)?;
         let c = match c {
@@ -118,6 +118,9 @@ impl Operator for Gemm {
     ) -> Option<Box<dyn Operator>> {
         let b = (*constants.get(1)?)?;
         let linear = self.linear(b, true, options).ok()?;
-        Some(Box::new(Gemm { prepared: Some(linear), ..*self }))
+        let c = constants.get(2).copied().flatten().cloned();
+        let prepared = Some((linear, c));
+        let Gemm { alpha, beta, trans_a, trans_b, .. } = *self;
+        Some(Box::new(Gemm { alpha, beta, trans_a, trans_b, prepared }))
     }
 }

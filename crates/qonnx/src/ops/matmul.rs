@@ -22,7 +22,11 @@ pub(super) fn new(_: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
 impl Operator for MatMul {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(2)?;
-        let (a, b) = (inputs.take(0, "A")?, inputs.take(1, "B")?);
+        let a = inputs.take(0, "A")?;
+        if let Some(linear) = &self.prepared {
+            return prepared(linear, &a, context);
+        }
+        let b = inputs.take(1, "B")?;
         let constant = inputs.is_constant(1);
         let (mut a_shape, mut b_shape) = (a.shape().to_vec(), b.shape().to_vec());
         if a_shape.is_empty() || b_shape.is_empty() {
@@ -57,11 +61,7 @@ impl Operator for MatMul {
         result_shape(shape.clone(), context)?;
         let a_values = a.slice::<f32>("input 0 (A)")?;
         let b_values = b.slice::<f32>("input 1 (B)")?;
-        let y = if let Some(linear) =
-            self.prepared.as_ref().filter(|linear| (linear.k(), linear.m()) == (k, m))
-        {
-            linear.run(a_values, &a_shape, a.grid(), None)
-        } else if b_outer.iter().product::<usize>() == 1 {
+        let y = if b_outer.iter().product::<usize>() == 1 {
             // One matrix for all rows.
             let grid = b.grid().filter(|_| b.shape().len() == 2).cloned();
             let grid = grid.or_else(|| b.grid().cloned().and_then(|grid| grid.if_per_tensor()));
@@ -126,4 +126,18 @@ impl Operator for MatMul {
         let linear = Linear::new(values, [k, m], Stored::KByM, b.grid(), true, options);
         Some(Box::new(MatMul { prepared: Some(linear) }))
     }
+}
+
+/// The product with a constant matrix.
+fn prepared(linear: &Linear, a: &Tensor, context: &Context) -> Result<Vec<Tensor>, Fault> {
+    let shape = a.shape();
+    let Some((&k, rows)) = shape.split_last() else {
+        return Err(Fault::shape("input 0 (A)", shape, "one axis or more"));
+    };
+    if k != linear.k() {
+        let expected = format!("{} elements along the last axis, as B has rows", linear.k());
+        return Err(Fault::shape("input 0 (A)", shape, expected));
+    }
+    let result = result_shape([rows, &[linear.m()]].concat(), context)?;
+    Ok(one(result, linear.run(a.slice::<f32>("input 0 (A)")?, shape, a.grid(), None)))
 }

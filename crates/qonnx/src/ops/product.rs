@@ -192,8 +192,7 @@ impl Linear {
         grid: Option<&Grid>,
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
-        let n =
-            if self.k == 0 { shape[..shape.len() - 1].iter().product() } else { x.len() / self.k };
+        let n: usize = shape[..shape.len() - 1].iter().product();
         let mut y = vec![0.0; n * self.m];
         if y.is_empty() {
             return y;

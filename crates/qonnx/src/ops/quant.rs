@@ -1,9 +1,11 @@
 //! Quant, also called IntQuant.
 
 use fewbit_formats::RoundingMode;
+use fewbit_kernels::quantize::{self, IntegerQuantizer, Scale as KernelScale};
 
-use super::quantizer::{self, Parameters, clip, integer_range, round};
+use super::quantizer::{self, Parameters, blocks, clip, integer_range, round};
 use super::{Context, Input, Inputs, Operator};
+use crate::Options;
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::{Grid, Tensor};
@@ -16,6 +18,8 @@ struct Quant {
     signed: bool,
     narrow: bool,
     rounding_mode: RoundingMode,
+    /// The parameters and what they say about the result, if they are constant, and the same for all elements.
+    prepared: Option<([f32; 3], Option<Grid>)>,
 }
 
 pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
@@ -23,6 +27,7 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
         signed: attributes.required_flag("signed")?,
         narrow: attributes.flag("narrow", false)?,
         rounding_mode: quantizer::rounding_mode(attributes)?.unwrap_or_default(),
+        prepared: None,
     }))
 }
 
@@ -30,6 +35,10 @@ impl Operator for Quant {
     fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(4)?;
         let x = inputs.take(0, "X")?;
+        if let Some((parameters, grid)) = &self.prepared {
+            let y = blocks(x.slice("input 0 (X)")?, |x, y| self.quantize(*parameters, x, y));
+            return Ok(vec![Tensor::of(x.shape().to_vec(), y).with_grid(grid.clone())]);
+        }
         let scale = inputs.take(1, "scale")?;
         let zero_point = inputs.take(2, "zeropt")?;
         let bit_width = inputs.take(3, "bitwidth")?;
@@ -41,11 +50,7 @@ impl Operator for Quant {
                 (&bit_width, "input 3 (bitwidth)"),
             ],
         )?;
-        for &bits in parameters.all(BITS) {
-            if !(bits > 0.0 && bits <= 64.0) {
-                return Err(Fault::value("input 3 (bitwidth)", bits, "more than 0 and at most 64"));
-            }
-        }
+        check_bits(parameters.all(BITS))?;
         let y = parameters.apply(x.slice("input 0 (X)")?, |parameters, x, y| {
             self.quantize(parameters, x, y);
         });
@@ -54,6 +59,21 @@ impl Operator for Quant {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         quantizer::keeps_batch(inputs)
+    }
+
+    fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {
+        let &[_, Some(scale), Some(zero_point), Some(bits)] = constants else { return None };
+        let parameters = Parameters::new(&[], [(scale, ""), (zero_point, ""), (bits, "")]).ok()?;
+        check_bits(parameters.all(BITS)).ok()?;
+        let prepared = Some((parameters.uniform()?, self.grid(&parameters)));
+        Some(Box::new(Quant { prepared, ..*self }))
+    }
+}
+
+fn check_bits(bits: &[f32]) -> Result<(), Fault> {
+    match bits.iter().find(|&&bits| !(bits > 0.0 && bits <= 64.0)) {
+        Some(bits) => Err(Fault::value("input 3 (bitwidth)", bits, "more than 0 and at most 64")),
+        None => Ok(()),
     }
 }
 
@@ -76,6 +96,12 @@ impl Quant {
             });
         }
         let (min, max) = integer_range(bit_width, self.signed, self.narrow);
+        // Rounding before clipping gives the same, if the limits are integers and 0 is no limit: there -0 would stay.
+        if self.rounding_mode == RoundingMode::HalfEven && min.fract() == 0.0 && min < 0.0 {
+            let quantizer =
+                IntegerQuantizer { min, max, zero_point, rounding_mode: self.rounding_mode };
+            return quantize::integer(x, y, &quantizer, KernelScale::PerTensor(scale));
+        }
         pairs.for_each(|(y, &x)| *y = clip(x / scale + zero_point, min, max));
         round(y, self.rounding_mode);
         y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale);

@@ -113,6 +113,17 @@ impl<const N: usize> Parameters<N> {
     }
 }
 
+/// `f(x, y)` for blocks of a tensor whose elements share all parameters.
+pub(super) fn blocks(x: &[f32], f: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    if x.len() >= PARALLEL {
+        y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| f(x, y));
+    } else {
+        f(x, &mut y);
+    }
+    y
+}
+
 /// The range of integers of a bit width, which need not be whole: `-2^(b-1) ..= 2^(b-1) - 1` or `0 ..= 2^b - 1`, one less if narrow.
 pub(super) fn integer_range(bit_width: f32, signed: bool, narrow: bool) -> (f32, f32) {
     let power = |exponent: f32| f64::from(exponent).exp2() as f32;

@@ -1,6 +1,7 @@
 //! Reshape.
 
 use super::{BatchChange, Context, Input, Inputs, Operator, Role};
+use crate::Options;
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
@@ -10,7 +11,7 @@ use crate::value::element_count;
 #[derive(Debug)]
 struct Reshape {
     allow_zero: bool,
-    /// Before version 5 the shape is an attribute.
+    /// Before version 5 the shape is an attribute; it is also here if it is constant.
     shape: Option<Vec<i64>>,
 }
 
@@ -31,10 +32,13 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
 
 impl Operator for Reshape {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
-        inputs.at_most(if self.shape.is_some() { 1 } else { 2 })?;
+        inputs.at_most(2)?;
         let fixed = self.shape.is_some() || inputs.is_constant(1);
         let (value, grid) = inputs.take(0, "data")?.into_parts();
         let target = match &self.shape {
+            Some(_) if inputs.optional(1).is_some() => {
+                return Err(Fault::Malformed("there are 2 inputs, expected 1".to_owned()));
+            }
             Some(shape) => shape.clone(),
             None => {
                 let target = inputs.take(1, "shape")?;
@@ -67,6 +71,15 @@ impl Operator for Reshape {
         inputs[0].batched()
             && inputs[1..].iter().all(|input| input.role != Role::Batched)
             && output.first().is_some_and(|&batch| batch == inputs[0].shape[0])
+    }
+
+    fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {
+        let &[_, Some(target)] = constants else { return None };
+        if self.shape.is_some() {
+            return None;
+        }
+        let shape = target.to_i64("").ok().filter(|_| target.shape().len() == 1);
+        Some(Box::new(Reshape { allow_zero: self.allow_zero, shape: Some(shape?) }))
     }
 }
 

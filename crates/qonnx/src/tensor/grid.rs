@@ -58,7 +58,7 @@ impl Grid {
         }
         // Where the largest value is off the grid, it is not found again by rounding.
         let max = format.max_value();
-        let found_again = scale.iter().all(|scale| is_power_of_two(scale))
+        let found_again = scale.iter().all(is_power_of_two)
             || (format.mantissa_bit_width() <= 20 && unlimited(&format).quantize(max) == max);
         let normal =
             |scale: f32| is_ordinary(scale) && is_ordinary(scale * format.smallest_subnormal());

@@ -170,7 +170,7 @@ fn wrong_graphs() {
                 .stored("w", &[4, 2], vec![1f32; 8])
                 .node(node("", "MatMul", &["x", "w"], &["y"]), vec![])
                 .output("y"),
-            "input 1 (B) has shape [4, 2], expected 3 elements",
+            "input 0 (A) has shape [1, 3], expected 4 elements along the last axis",
         ),
         (
             "more outputs than there are",
