@@ -4,23 +4,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::harness::{contents, fewbit, only_entry, program};
 
 /// Long enough to be killed in every part, short enough to be run often.
-const RUN: &str = "train --network TFC_1W2A --dataset glyphs --limit 1000 --epochs 6 \
+const RUN: &str = "train --network TFC_1W2A --dataset glyphs --limit 2000 --epochs 25 \
                    --export_qonnx --quiet --random_seed 5";
 
 /// What has to be the same, whatever happened on the way.
 const RESULTS: [&str; 3] =
     ["checkpoints/best.safetensors", "checkpoints/last.safetensors", "TFC_1W2A_qonnx.onnx"];
 
-/// Fractions of the time of a whole run after which the program is killed: from before the run
-/// folder exists to the export and the verification at the end.
-const MOMENTS: [f64; 8] = [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97];
+/// When the program is killed: so many epochs are done, and so many microseconds have passed since.
+/// From before the run folder exists to the export and the verification at the end.
+const MOMENTS: [(usize, u64); 9] = [
+    (0, 3_000),
+    (0, 60_000),
+    (1, 0),
+    (3, 2_500),
+    (8, 7_000),
+    (14, 11_000),
+    (19, 500),
+    (24, 1_500),
+    (25, 4_000),
+];
 
 fn start(folder: &Path) -> Child {
     let mut command = program(folder);
@@ -35,22 +45,23 @@ fn results(run_folder: &Path) -> Vec<Vec<u8>> {
 #[test]
 fn killed_runs_end_in_the_same_bits() {
     let whole = TempDir::new().unwrap();
-    let started = Instant::now();
     assert!(start(whole.path()).wait().unwrap().success());
-    let duration = started.elapsed();
     let expected = results(&only_entry(&whole.path().join("experiments")));
 
     let mut killed = 0;
-    for moment in MOMENTS {
+    for (epochs, microseconds) in MOMENTS {
         let folder = TempDir::new().unwrap();
         let mut child = start(folder.path());
-        thread::sleep(duration.mul_f64(moment));
+        while epochs_done(folder.path()) < epochs && child.try_wait().unwrap().is_none() {
+            thread::sleep(Duration::from_micros(200));
+        }
+        thread::sleep(Duration::from_micros(microseconds));
         // SIGKILL: nothing in the program can react to it.
         child.kill().unwrap();
         killed += usize::from(!child.wait().unwrap().success());
 
         let run_folder = resume(folder.path());
-        assert!(results(&run_folder) == expected, "killed after {moment} of the run");
+        assert!(results(&run_folder) == expected, "killed {microseconds} us after epoch {epochs}");
         no_rests(&run_folder);
     }
     assert!(killed >= MOMENTS.len() - 1, "only {killed} runs were killed before they were done");
@@ -111,6 +122,13 @@ fn resume(folder: &Path) -> PathBuf {
     let path = run_folder.to_str().unwrap();
     fewbit(folder, &format!("train --quiet --resume {path}")).expect(0);
     run_folder
+}
+
+/// Epochs whose measurements have been written.
+fn epochs_done(folder: &Path) -> usize {
+    let runs = fs::read_dir(folder.join("experiments")).into_iter().flatten().flatten();
+    let metrics = runs.filter_map(|run| fs::read(run.path().join("metrics.jsonl")).ok());
+    metrics.map(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count()).max().unwrap_or(0)
 }
 
 /// Waits until a file of the run folder exists; false if the program was done before that was seen.

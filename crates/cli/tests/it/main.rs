@@ -1,5 +1,7 @@
 //! The program as a user meets it: arguments in, standard output, standard error and exit code out.
 
+#![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
+
 mod bad_input;
 mod examples;
 mod harness;

