@@ -18,6 +18,8 @@ fn masked() -> insta::Settings {
     settings.add_filter(r"\d+\.\d s\b", "[t] s");
     settings.add_filter(r"\d+ s\b", "[t] s");
     settings.add_filter(r"/\S*/experiments", "experiments");
+    // Widths of columns follow the numbers in them.
+    settings.add_filter(r"(\S) {2,}", "$1  ");
     settings
 }
 

@@ -78,12 +78,12 @@ fn metrics(record: &EpochRecord) -> EpochMetrics {
     }
 }
 
-/// `bipolar`, `int2`, or `float32` without quantizers.
+/// `bipolar`, `int2-narrow`, or `float32` without quantizers.
 fn format(bits: u32, quantization: Quantization) -> String {
     match (quantization, bits) {
         (Quantization::Off, _) => "float32".to_owned(),
         (Quantization::On, 1) => "bipolar".to_owned(),
-        (Quantization::On, bits) => format!("int{bits}"),
+        (Quantization::On, bits) => format!("int{bits}-narrow"),
     }
 }
 

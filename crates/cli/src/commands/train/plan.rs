@@ -52,7 +52,7 @@ pub enum Start {
 }
 
 /// The network of the demonstration, and its epochs: about a minute on two cores.
-const DEMONSTRATION: (&str, u64) = ("SFC_2W2A", 60);
+const DEMONSTRATION: (&str, u64) = ("SFC_2W2A", 80);
 
 /// Seconds after which a checkpoint is written in the middle of an epoch.
 const CHECKPOINT_SECONDS: u64 = 60;
