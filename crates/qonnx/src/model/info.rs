@@ -125,8 +125,9 @@ pub(super) fn batch_change(
     Ok(change)
 }
 
-/// Whether the first axis of an input is the batch that changes.
+/// Whether the first axis of an input is the batch that changes: the file has it there, or leaves the extent open.
 pub(super) fn is_batched(input: &TensorInfo, value: &Value, change: BatchChange) -> bool {
+    let declared = input.shape.as_deref().and_then(|shape| shape.first());
     value.shape().first() == Some(&change.run)
-        && input.batch().is_none_or(|file| file == change.file)
+        && declared.is_some_and(|extent| extent.is_none_or(|file| file == change.file))
 }

@@ -415,7 +415,11 @@ fn operand(
     }
 }
 
-fn random_case(random: &mut Random) -> (ModelProto, Vec<(String, Value)>, Mode) {
+/// An operator with random inputs and attributes; the first input has this shape and is given, if there is one.
+fn random_case(
+    random: &mut Random,
+    first: Option<&[usize]>,
+) -> (ModelProto, Vec<(String, Value)>, Mode) {
     let (domain, operator) = random.of(&OPERATORS);
     let mut node = node(domain, operator, &[], &["y"]);
     let mut graph = Graph::new().version("", random.of(&[1, 5, 8, 9, 11, 13, 18, 20])).output("y");
@@ -435,7 +439,13 @@ fn random_case(random: &mut Random) -> (ModelProto, Vec<(String, Value)>, Mode) 
         _ => random.of(&[1, 1, 1, 2]),
     };
     let mut before = Vec::new();
-    for _ in 0..inputs {
+    if let Some(shape) = first {
+        let extents: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+        graph = graph.input(info("t0", &extents));
+        node.input.push("t0".to_owned());
+        before = shape.to_vec();
+    }
+    for _ in node.input.len()..inputs {
         graph = operand(random, graph, &mut before, &mut given, &mut node);
     }
     let mut attributes = match operator {
@@ -457,16 +467,19 @@ fn random_case(random: &mut Random) -> (ModelProto, Vec<(String, Value)>, Mode) 
     (graph.node(node, attributes).done(), given, mode)
 }
 
+fn rounds(default: u64) -> u64 {
+    std::env::var("FEWBIT_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
 /// Every operator with inputs, shapes, types and attributes that mostly make no sense.
 #[test]
 fn operators_with_anything() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
-    let rounds: u64 =
-        std::env::var("FEWBIT_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40_000);
+    let rounds = rounds(40_000);
     let (mut runs, mut refused) = (0, 0);
     for round in 0..rounds {
         let seed = random.0;
-        let (model, given, mode) = random_case(&mut random);
+        let (model, given, mode) = random_case(&mut random, None);
         let attempt = || {
             let model = Model::from_proto(&model, Options { mode, ..Options::default() })?;
             let inputs: Vec<(&str, Value)> =
@@ -485,4 +498,58 @@ fn operators_with_anything() {
         }
     }
     assert!(runs > rounds / 10 && refused > rounds / 10, "{runs} run, {refused} are refused");
+}
+
+/// A batch gives the same as its items alone, whatever the operator and its parameters are.
+#[test]
+fn batches_of_anything() {
+    let mut random = Random(0x1234_5678_9abc_def1);
+    let rounds = rounds(40_000);
+    let mut compared = 0;
+    for round in 0..rounds {
+        let seed = random.0;
+        let mut item = shape(&mut random, &[]);
+        item.retain(|&extent| extent > 0);
+        let first = [&[1], &item[..]].concat();
+        let (model, given, mode) = random_case(&mut random, Some(&first));
+        if model.graph.as_ref().unwrap().node[0].op_type() == "Shape" {
+            continue;
+        }
+        let Ok(model) = Model::from_proto(&model, Options { mode, ..Options::default() }) else {
+            continue;
+        };
+        let size: usize = item.iter().product();
+        let x: Vec<f32> = (0..3 * size).map(|i| ((i * 29) % 23) as f32 / 4.0 - 2.5).collect();
+        let what = || format!("round {round}, seed {seed:#x}: {model:?} {first:?} {given:?}");
+        let run = |items: usize, x: &[f32]| {
+            let x = Value::new([&[items], &item[..]].concat(), x.to_vec()).unwrap();
+            let others = given.iter().map(|(name, value)| (name.as_str(), value.clone()));
+            let inputs: Vec<_> = others.chain([("t0", x)]).collect();
+            model.run(&inputs, &[]).map(|outputs| outputs.first().clone())
+        };
+        let alone: Result<Vec<Value>, _> = x.chunks(size).map(|x| run(1, x)).collect();
+        let (Ok(alone), batch) = (alone, run(3, &x)) else { continue };
+        match batch {
+            Ok(batch) => {
+                let numbers = |value: &Value| format!("{:?}", value.data());
+                let joined: Vec<String> = (0..3)
+                    .map(|i| {
+                        let part = batch.len() / 3;
+                        let floats =
+                            batch.as_slice::<f32>().map(|v| v[i * part..][..part].to_vec());
+                        floats.map_or_else(String::new, |v| {
+                            numbers(&Value::new(vec![part], v).unwrap())
+                        })
+                    })
+                    .collect();
+                if batch.as_slice::<f32>().is_some() {
+                    let alone: Vec<String> = alone.iter().map(numbers).collect();
+                    assert_eq!(joined, alone, "{}", what());
+                    compared += 1;
+                }
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}\n{}", what()),
+        }
+    }
+    assert!(compared > rounds / 10, "{compared} compared");
 }
