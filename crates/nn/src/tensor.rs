@@ -210,6 +210,15 @@ impl Tensor {
         Self(Dispatch::float_add(self.0, other.0.clone()))
     }
 
+    /// Multiplies element by element; both have the same shape.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn mul(self, other: &Self) -> Self {
+        assert_eq!(self.shape(), other.shape(), "shapes of the operands of a multiplication");
+        Self(Dispatch::float_mul(self.0, other.0.clone()))
+    }
+
     /// Multiplies every element by a constant.
     pub fn mul_scalar(self, factor: f32) -> Self {
         Self(Dispatch::float_mul_scalar(self.0, f64::from(factor).into()))

@@ -35,8 +35,8 @@ pub trait ReluGradient: Relu {
     fn relu_gradient(kept: Kept<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {
         let Kept::Input(x) = kept else { unreachable!("the default keeps the input") };
         let x = Value::<Self>(x);
-        let passes = x.clone().above(0.0);
-        (Value(upstream) * x.like(0.0).fill(passes, 1.0)).0
+        let blocked = x.clone().at_most(0.0);
+        Value(upstream).fill(blocked, 0.0).0
     }
 }
 
@@ -62,7 +62,7 @@ impl Relu for Flex {
 impl ReluGradient for Flex {
     fn relu_keeping(x: FlexTensor) -> (FlexTensor, Kept<Self>) {
         let x = contiguous(x);
-        let positive = Bits::new(slice(&x), |v| v > 0.0);
+        let positive = Bits::new(slice(&x), |v| v > 0.0 || v.is_nan());
         (Self::rectify(x), Kept::Bits(Arc::new(positive)))
     }
 
@@ -91,7 +91,7 @@ impl<B: ReluGradient, C: CheckpointStrategy> Relu for Autodiff<B, C> {
 /// Replaces negative elements by zero: `y = max(x, 0)`.
 ///
 /// # Gradient
-/// `dx = dy` where `x > 0`, else 0; so 0 at 0.
+/// `dx = dy` where `x > 0` (and for NaN), else 0; so 0 at 0.
 pub fn relu(x: Tensor) -> Tensor {
     Tensor::from_primitive(<Dispatch as Relu>::rectify(x.into_primitive()))
 }

@@ -127,10 +127,6 @@ impl<B: Backend> Value<B> {
         Self(B::float_round(self.0))
     }
 
-    pub fn floor(self) -> Self {
-        Self(B::float_floor(self.0))
-    }
-
     /// Largest element along a dimension, which stays with size one.
     pub fn max_along(self, dim: usize) -> Self {
         Self(B::float_max_dim(self.0, dim))
@@ -183,9 +179,9 @@ impl<B: Backend> Value<B> {
         Mask(B::float_equal(self.0, other.0, dtype))
     }
 
-    pub fn not_at_most(self, other: Self) -> Mask<B> {
+    pub fn at_most(self, limit: f32) -> Mask<B> {
         let dtype = self.bools();
-        Mask(B::float_greater(self.0, other.0, dtype))
+        Mask(B::float_lower_equal_elem(self.0, scalar(limit), dtype))
     }
 
     /// Replaces the elements of the mask by a constant.

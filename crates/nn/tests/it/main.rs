@@ -1,0 +1,9 @@
+//! The crate from outside: against numbers of Brevitas and PyTorch.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
+
+mod golden;
+mod gradients;
+mod integers;
+mod minifloats;
+mod scales;
