@@ -16,7 +16,7 @@ fn bipolar_at(level: Level, x: &[f32], y: &mut [f32], scale: Scale<'_>) {
     runs::for_each(y, scale, |start, s, y| forward(level, &x[start..], y, s));
 }
 
-/// Gradient of the clamped bipolar quantizer: `dx = dy * s` where `-s <= x <= s`, else 0.
+/// Gradient of the clamped bipolar quantizer: `dx = dy * s` where `-s <= x <= s` (and for NaN), else 0.
 ///
 /// (The unclamped one, of weights, is straight-through everywhere: no pass needed.)
 ///
@@ -41,7 +41,7 @@ multiversion! {
     fn backward(level, x: &[f32], dy: &[f32], dx: &mut [f32], s: f32) {
         let (x, dy) = (&x[..dx.len()], &dy[..dx.len()]);
         for i in 0..dx.len() {
-            dx[i] = if x[i] >= -s && x[i] <= s { dy[i] * s } else { 0.0 };
+            dx[i] = if x[i] < -s || x[i] > s { 0.0 } else { dy[i] * s };
         }
     }
 }
@@ -59,7 +59,7 @@ mod tests {
                 bipolar_at(level, &x[..len], &mut y, Scale::PerTensor(1.0));
                 assert_eq!(y, [-1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0, 1.0][..len]);
                 backward(level, &x[..len], &[2.0; 11], &mut y, 1.0);
-                assert_eq!(y, [0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 2.0, 2.0][..len]);
+                assert_eq!(y, [0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0, 2.0, 2.0, 2.0][..len]);
             }
         }
         let mut y = [0.0; 4];

@@ -333,7 +333,8 @@ fn backward_scale<R: Round>(
             let u = x[i] / s;
             let rounded = step.round(u);
             let (clips, value) = (clip.clips(rounded), clip.apply(rounded));
-            let normal = brevitas && u.abs() >= clip.smallest_normal;
+            // As in `backward`, NaN counts as normal: the slope is NaN, too.
+            let normal = brevitas && (u.abs() >= clip.smallest_normal || u.is_nan());
             let slope = if normal { value / u } else { 1.0 };
             dx[i] = if clips { 0.0 } else { dy[i] * slope };
             // u * (value / u) is value: nothing is left in the normal range.
