@@ -109,7 +109,13 @@ impl Exporter {
     }
 
     /// Adds `node`, which computes `part` of a layer in the shape `dims`. Returns the tensor's name.
-    fn add(&mut self, layer: &str, part: &str, node: Node, dims: &[usize]) -> Result<String, Error> {
+    fn add(
+        &mut self,
+        layer: &str,
+        part: &str,
+        node: Node,
+        dims: &[usize],
+    ) -> Result<String, Error> {
         let tensor = tensor_name(layer, part);
         self.graph.add(node.output(&tensor, dims))?;
         Ok(tensor)
@@ -130,3 +136,6 @@ fn standard(layer: &str, part: &str, op_type: &str) -> Node {
 fn qonnx(layer: &str, part: &str, op_type: &str) -> Node {
     Node::qonnx(&node_name(layer, part), op_type)
 }
+
+#[cfg(test)]
+mod tests;
