@@ -29,6 +29,10 @@ pub enum Choice {
 /// the newest is meant (and named on the console).
 pub fn locate(path: &Path, choice: Choice, console: &Console) -> Outcome<Located> {
     let hint = "give a .safetensors file, a run folder (with checkpoints/ in it), or the folder of the runs";
+    if path.is_file() && path.extension().is_some_and(|extension| extension == "onnx") {
+        let error = Failure::new(format!("{} is a model, not a checkpoint", path.display()));
+        return Err(error.or_hint(hint));
+    }
     if path.is_file() {
         return Ok(Located { checkpoint: path.to_owned(), run_folder: run_folder_of(path) });
     }

@@ -7,7 +7,7 @@ use fewbit_data::{Dataset, DatasetName, Split};
 use fewbit_train::{Recipe, RunFolder};
 
 use crate::console::{Console, escape};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// Which dataset, where its files are, and how much of it.
 #[derive(Args, Clone, Debug)]
@@ -35,6 +35,14 @@ impl DatasetArgs {
             Some(name) => name.parse()?,
             None => recipe.dataset,
         };
+        let (network, given) = (&recipe.network, name.image_shape());
+        if given != network.image_shape {
+            let message = format!(
+                "--dataset {name}: its images are {given:?}, {} takes {:?}",
+                network.name, network.image_shape
+            );
+            return Err(Failure::new(message).or_hint("`fewbit data list` shows the datasets"));
+        }
         let datadir = self.datadir.clone().or_else(|| datadir_of(run_folder?));
         let datadir = datadir.unwrap_or_else(|| "./data".into());
         open_images(name, &datadir, Split::Test, self.limit, console)

@@ -202,8 +202,8 @@ fn tensors_differ(expected: &TensorProto, file: &TensorProto) -> Option<(String,
         return Some((format!("{} values", left.len()), format!("{} values", right.len())));
     };
     let count = left.iter().zip(&right).filter(|(l, r)| l != r).count();
-    let more = format!("{count} of {} differ", left.len());
-    Some((format!("value {index} is {}", left[index]), format!("{}; {more}", right[index])))
+    let place = format!("at value {index} ({count} of {} differ)", left.len());
+    Some((left[index].clone(), format!("{} {place}", right[index])))
 }
 
 /// The elements as text that tells every bit; an element that cannot be read says so.

@@ -78,6 +78,7 @@ impl Plan {
         }
         config.validate()?;
         check_input_shape(args, &config.recipe.network)?;
+        check_export(&config)?;
         Ok(Self { config, task, start })
     }
 }
@@ -250,6 +251,16 @@ fn numbers(flag: &str, list: &str) -> Outcome<Vec<u64>> {
     })
 }
 
+/// Found before the training, not after it.
+fn check_export(config: &TrainConfig) -> Outcome<()> {
+    if config.run.export_qonnx && config.recipe.network.quantization == Quantization::Off {
+        return Err(Failure::new("--export_qonnx and --disable_quant do not go together").or_hint(
+            "without quantizers there is nothing few-bit to export; leave one of them out",
+        ));
+    }
+    Ok(())
+}
+
 /// The shape of the tracing input of the published example; here the network decides.
 fn check_input_shape(args: &TrainArgs, network: &NetworkConfig) -> Outcome<()> {
     let Some(list) = &args.input_shape else { return Ok(()) };
@@ -306,7 +317,7 @@ mod tests {
             "--network TFC_2W2A --dataset glyphs --datadir d --experiments e --epochs 3 --lr 0.1 \
              --optim SGD --loss CrossEntropy --scheduler STEP --milestones 1,2 --momentum 0.5 \
              --weight-decay 0.25 --random-seed 9 --early-stopping --patience 4 --batch-size 7 \
-             --log-freq 5 --num-workers 0 --detect-nan --disable-quant --dry-run --export-qonnx \
+             --log-freq 5 --num-workers 0 --detect-nan --disable-quant --dry-run \
              --input-shape 1,1,28,28",
         )
         .unwrap()
@@ -322,7 +333,8 @@ mod tests {
         assert!(recipe.early_stopping && recipe.network.quantization == Quantization::Off);
         let run = &config.run;
         assert_eq!((run.log_freq, run.num_workers), (5, 0));
-        assert!(run.detect_nan && run.dry_run && run.export_qonnx);
+        assert!(run.detect_nan && run.dry_run && !run.export_qonnx);
+        assert!(plan("--network TFC_2W2A --export-qonnx").unwrap().config.run.export_qonnx);
         assert_eq!(
             (run.datadir.as_path(), run.experiments.as_path()),
             ("d".as_ref(), "e".as_ref())
@@ -347,6 +359,7 @@ mod tests {
             ("--network TFC_2W3", "TFC_2W3", "did you mean"),
             ("--network TFC_2W2A --input-shape 1,3,32,32", "1x28x28", "1,1,28,28"),
             ("--evaluate", "--evaluate", "--resume"),
+            ("--network TFC_2W2A --disable-quant --export-qonnx", "--disable_quant", "leave"),
             ("--milestones 1,x", "1,x", "commas"),
         ] {
             let error = plan(line).unwrap_err();
