@@ -10,6 +10,7 @@ mod clip;
 mod concat;
 mod constant;
 mod conv;
+mod depth_to_space;
 mod flatten;
 mod float_quant;
 mod gather;
@@ -24,6 +25,7 @@ mod pow;
 mod quant;
 mod reduce_mean;
 mod reshape;
+mod resize;
 mod shape;
 mod slice;
 mod softmax;
@@ -221,6 +223,7 @@ const STANDARD: &[(&str, Build)] = &[
     ("Concat", concat::new),
     ("Constant", constant::new),
     ("Conv", conv::new),
+    ("DepthToSpace", depth_to_space::depth_to_space),
     ("DequantizeLinear", linear_quantization::dequantize),
     ("Div", arithmetic::div),
     ("Dropout", identity::dropout),
@@ -240,10 +243,12 @@ const STANDARD: &[(&str, Build)] = &[
     ("ReduceMean", reduce_mean::new),
     ("Relu", unary::relu),
     ("Reshape", reshape::new),
+    ("Resize", resize::resize),
     ("Shape", shape::new),
     ("Sigmoid", unary::sigmoid),
     ("Slice", slice::new),
     ("Softmax", softmax::new),
+    ("SpaceToDepth", depth_to_space::space_to_depth),
     ("Sqrt", unary::sqrt),
     ("Squeeze", squeeze::squeeze),
     ("Sub", arithmetic::sub),
@@ -251,6 +256,7 @@ const STANDARD: &[(&str, Build)] = &[
     ("TopK", top_k::new),
     ("Transpose", transpose::new),
     ("Unsqueeze", squeeze::unsqueeze),
+    ("Upsample", resize::upsample),
 ];
 
 /// The operators of QONNX.

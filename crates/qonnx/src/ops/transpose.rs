@@ -4,7 +4,7 @@ use super::{Context, Input, Inputs, Operator, axes, only_first_batched};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
-use crate::value::Value;
+use crate::value::{Data, Value};
 
 /// Permutes the axes; without a permutation it reverses them.
 #[derive(Debug)]
@@ -32,17 +32,8 @@ impl Operator for Transpose {
         inputs.at_most(1)?;
         let (value, grid) = inputs.take(0, "data")?.into_parts();
         let perm = self.perm(value.shape().len())?;
-        let old = axes::row_major(value.shape());
         let shape: Vec<usize> = perm.iter().map(|&axis| value.shape()[axis]).collect();
-        let strides: Vec<usize> = perm.iter().map(|&axis| old[axis]).collect();
-        let mut picked = Vec::with_capacity(value.len());
-        axes::indices(&shape, |index| {
-            picked.push(Some(index.iter().zip(&strides).map(|(i, stride)| i * stride).sum()));
-        });
-        let data = value.data();
-        let data = data
-            .pick(picked.into_iter(), data)
-            .ok_or_else(|| Fault::Malformed("a permutation leaves the tensor".to_owned()))?;
+        let data = permuted(value.data(), value.shape(), &perm)?;
         let grid = grid.and_then(|grid| grid.transposed(&perm));
         Ok(vec![Tensor::new(Value::of(shape, data)).with_grid(grid)])
     }
@@ -51,4 +42,17 @@ impl Operator for Transpose {
         only_first_batched(inputs)
             && self.perm(inputs[0].shape.len()).is_ok_and(|perm| perm.first() == Some(&0))
     }
+}
+
+/// The elements of a tensor of this shape, with axis `perm[i]` as axis `i`.
+pub(super) fn permuted(data: &Data, shape: &[usize], perm: &[usize]) -> Result<Data, Fault> {
+    let old = axes::row_major(shape);
+    let shape: Vec<usize> = perm.iter().map(|&axis| shape[axis]).collect();
+    let strides: Vec<usize> = perm.iter().map(|&axis| old[axis]).collect();
+    let mut picked = Vec::with_capacity(data.len());
+    axes::indices(&shape, |index| {
+        picked.push(Some(index.iter().zip(&strides).map(|(i, stride)| i * stride).sum()));
+    });
+    data.pick(picked.into_iter(), data)
+        .ok_or_else(|| Fault::Malformed("a permutation leaves the tensor".to_owned()))
 }

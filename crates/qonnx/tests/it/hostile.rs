@@ -271,7 +271,7 @@ fn huge_results_are_refused() {
     }
 }
 
-const OPERATORS: [(&str, &str); 44] = [
+const OPERATORS: [(&str, &str); 48] = [
     ("", "Abs"),
     ("", "Add"),
     ("", "ArgMax"),
@@ -311,6 +311,10 @@ const OPERATORS: [(&str, &str); 44] = [
     ("", "TopK"),
     ("", "Transpose"),
     ("", "Unsqueeze"),
+    ("", "DepthToSpace"),
+    ("", "SpaceToDepth"),
+    ("", "Resize"),
+    ("", "Upsample"),
     (DOMAIN, "BipolarQuant"),
     (DOMAIN, "FloatQuant"),
     (DOMAIN, "MultiThreshold"),
@@ -336,6 +340,7 @@ fn attribute(random: &mut Random, operator: &str) -> AttributeProto {
         "TopK" => (&[], &["axis", "k", "largest"]),
         "Shape" => (&[], &["start", "end"]),
         "Cast" => (&[], &["to"]),
+        "DepthToSpace" | "SpaceToDepth" => (&[], &["blocksize"]),
         "Quant" | "Trunc" => (&[], &["signed", "narrow"]),
         _ => (&[], &["axis"]),
     };
@@ -435,7 +440,8 @@ fn random_case(
         "Concat" | "Clip" | "Slice" | "Pad" | "TopK" | "DequantizeLinear" | "QuantizeLinear" => {
             random.of(&[1, 2, 3, 4])
         }
-        "BipolarQuant" | "Squeeze" | "Unsqueeze" => random.of(&[1, 2]),
+        "Resize" => random.of(&[3, 4]),
+        "BipolarQuant" | "Upsample" | "Squeeze" | "Unsqueeze" => random.of(&[1, 2]),
         _ => random.of(&[1, 1, 1, 2]),
     };
     let mut before = Vec::new();
