@@ -120,7 +120,7 @@ impl PendingSum {
         let mut found = above;
         if found.above > 0 {
             // Only what adds up in one direction at a time counts.
-            let (up, down): (fn(f32) -> f32, fn(f32) -> f32) = (|v| v.max(0.0), |v| (-v).max(0.0));
+            let (up, down) = (above_zero as fn(f32) -> f32, below_zero as fn(f32) -> f32);
             let [a, b] = [layer.run(&x, up, up)?, layer.run(&x, down, down)?];
             found = self.note(&a, images, Some(&b));
             let [a, b] = [layer.run(&x, up, down)?, layer.run(&x, down, up)?];
@@ -179,6 +179,14 @@ impl PendingSum {
             self.exponents[channel]
         ));
     }
+}
+
+fn above_zero(v: f32) -> f32 {
+    v.max(0.0)
+}
+
+fn below_zero(v: f32) -> f32 {
+    (-v).max(0.0)
 }
 
 /// A layer with the magnitudes of its weights and inputs.

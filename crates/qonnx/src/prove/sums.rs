@@ -181,14 +181,13 @@ mod tests {
     /// The bound of the specification: `K * 24 * 24` in units of `2^-6`.
     #[test]
     fn the_largest_sum_of_a_format() {
-        let weights = vec![24.0; 4608];
+        let mut weights = vec![24.0; 4608];
         let rows = Rows { weights: &weights, layout: Layout::OByK, outputs: 1, terms: 4608 };
         let row = &rows.bounds(&[e3m1()])[0];
         // All weights are multiples of 8 and all inputs of 1/8.
         assert_eq!((row.exponent, row.units), (Some(0), 4608.0 * 24.0 * 24.0));
-        let mut weights = weights;
         weights[7] = 0.125;
-        let rows = Rows { weights: &weights, ..rows };
+        let rows = Rows { weights: &weights, layout: Layout::OByK, outputs: 1, terms: 4608 };
         let row = &rows.bounds(&[e3m1()])[0];
         let units = (4607.0 * 24.0 + 0.125) * 24.0 * 64.0;
         assert_eq!((row.exponent, row.units, row.is_exact()), (Some(-6), units, false));
@@ -199,13 +198,13 @@ mod tests {
         let bipolar = Set::List(vec![-1.0, 1.0]);
         let weights = [1.0, -1.0, 1.0, 1.0, 1.0, 1.0];
         let rows = Rows { weights: &weights, layout: Layout::KByO, outputs: 2, terms: 3 };
-        for row in rows.bounds(&[bipolar.clone()]) {
+        for row in rows.bounds(std::slice::from_ref(&bipolar)) {
             let Set::Multiples(sums) = row.set else { panic!("on a grid") };
             assert_eq!(sums, Lattice { exponent: 0, lowest: -3, step: 2, count: 4 });
         }
         let relu = Set::List(vec![0.0, 0.5, 1.5]);
         let rows = Rows { weights: &[1.0, -2.0, 4.0], layout: Layout::OByK, outputs: 1, terms: 3 };
-        let row = &rows.bounds(&[relu.clone()])[0];
+        let row = &rows.bounds(std::slice::from_ref(&relu))[0];
         assert_eq!((row.exponent, row.units), (Some(-1), 15.0));
         assert_eq!((row.set.lowest(), row.set.highest()), (-3.0, 7.5));
         // Two groups: each output sees one channel.

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
+mod batches;
 mod golden_operators;
 mod graphs;
 mod hostile;
 mod networks;
 mod onnx_backend;
+mod prove;
 mod zoo;
 
 use std::path::{Path, PathBuf};
