@@ -174,7 +174,7 @@ impl PendingSum {
         }
         let Largest { units, channel, image, above } = largest;
         layer.reason = Some(format!(
-            "in image {image} of {images} a sum of channel {channel} may reach {units:.0} units of 2^{}, more than {LIMIT}; \
+            "in image {image} (of {images}, the first is 0) a sum of channel {channel} may reach {units:.0} units of 2^{}, more than {LIMIT}; \
              so may {above} sums in all",
             self.exponents[channel]
         ));
@@ -265,7 +265,7 @@ impl Watch {
             Some((image, place)) => {
                 let Disagreement { channel, value, onnxruntime, pytorch, .. } = &self.places[place];
                 layer.reason = Some(format!(
-                    "image {image} of {images} has the value {value} in channel {channel}: onnxruntime and fewbit give \
+                    "image {image} (of {images}, the first is 0) has the value {value} in channel {channel}: onnxruntime and fewbit give \
                      {onnxruntime}, PyTorch gives {pytorch}"
                 ));
             }

@@ -90,14 +90,20 @@ impl fmt::Display for Certificate {
 }
 
 fn layer_line(f: &mut fmt::Formatter<'_>, layer: &Layer) -> fmt::Result {
-    write!(f, "  {}: {} ({})", layer.verdict, printable(&layer.name), layer.kind)?;
-    if let Some(reason) = &layer.reason {
-        write!(f, ": {}", printable(reason))?;
+    write!(f, "  {}: {} ({}): ", layer.verdict, printable(&layer.name), layer.kind)?;
+    let bounds = layer.sum.as_ref().and_then(|sum| sum.bound_units.zip(sum.bound_units_of_images));
+    match (layer.verdict, bounds, &layer.reason) {
+        (Verdict::ProvedForTheseImages, Some((all, images)), _) => {
+            writeln!(
+                f,
+                "at most {images:.0} units in the images; up to {all:.0} cannot be excluded for others"
+            )
+        }
+        (Verdict::ProvedForTheseImages, None, Some(reason)) => {
+            writeln!(f, "no image has this value: {}", printable(reason))
+        }
+        (_, _, reason) => writeln!(f, "{}", printable(reason.as_deref().unwrap_or_default())),
     }
-    if let Some(units) = layer.sum.as_ref().and_then(|sum| sum.bound_units_of_images) {
-        write!(f, "; at most {units:.0} units in the images")?;
-    }
-    writeln!(f)
 }
 
 /// Names of a file, without what a terminal would take for a command.

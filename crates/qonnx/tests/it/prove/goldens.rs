@@ -120,7 +120,7 @@ fn e4m3_for_images() {
     assert_eq!((certificate.verdict, certificate.images), (Verdict::NotProvable, 40));
     let reason = certificate.layers.iter().find(|layer| layer.verdict == Verdict::NotProvable);
     let reason = reason.unwrap().reason.clone().unwrap();
-    assert!(reason.contains("of 40 a sum of channel"), "{reason}");
+    assert!(reason.contains("(of 40, the first is 0) a sum of channel"), "{reason}");
 }
 
 /// Which scale it is that is no power of two.
