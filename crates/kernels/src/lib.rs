@@ -17,6 +17,7 @@ mod pack;
 mod parallel;
 mod scratch;
 mod tile;
+mod wide;
 
 pub mod batch_norm;
 pub mod conv2d;
@@ -37,3 +38,4 @@ pub use conv2d::{Conv2dShape, conv2d};
 pub use gemm::gemm;
 pub use isa::{Isa, limit_isa};
 pub use matmul::{MatmulShape, PackedWeights, matmul_nt, matmul_packed};
+pub use wide::WideWeights;
