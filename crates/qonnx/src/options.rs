@@ -15,7 +15,8 @@ pub enum Mode {
     /// By the arithmetic contract: codes first, scales after. The same bits as the trainer, on every machine, and fast.
     #[default]
     Canonical,
-    /// Node by node as the `qonnx` package computes: on dequantized operands. Sums are taken in f64 and rounded once.
+    /// Node by node as the `qonnx` package computes: on dequantized operands. Sums are taken in f64 and rounded once, those of a
+    /// linear layer with fewer than four inputs in f32 in order, as onnxruntime and PyTorch both take them.
     Reference,
 }
 

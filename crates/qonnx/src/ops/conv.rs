@@ -1,12 +1,10 @@
 //! Conv over one or two spatial axes.
 
 use fewbit_kernels::conv2d::Padding;
-use fewbit_kernels::{Conv2dShape, conv2d};
+use fewbit_kernels::{Conv2dShape, WideWeights, conv2d};
 use rayon::prelude::*;
 
-use super::product::{
-    self, Factor, Operand, choose, finish, left, product_f64, result_shape, transposed,
-};
+use super::product::{self, Factor, Operand, choose, finish, left, result_shape};
 use super::window::WindowAttributes;
 use super::{Context, Input, Inputs, Operator, one, only_first_batched};
 use crate::attributes::Attributes;
@@ -35,8 +33,8 @@ struct Prepared {
 #[derive(Debug)]
 enum Weight {
     Canonical(Vec<Operand<'static>>),
-    /// `[K, O / groups]` of each group.
-    Reference(Vec<Vec<f64>>),
+    /// Those of each group.
+    Reference(Vec<WideWeights>),
 }
 
 pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
@@ -61,7 +59,7 @@ impl Weight {
                 let k: usize = w.shape()[1..].iter().product();
                 let rows = w.shape()[0] / groups;
                 let size = (rows * k).max(1);
-                let of_group = |w: &[f32]| transposed(w, rows, k, f64::from);
+                let of_group = |w: &[f32]| WideWeights::new(w, rows, k);
                 Self::Reference(values.chunks(size).map(of_group).collect())
             }
         })
@@ -195,7 +193,7 @@ impl Operator for Conv {
 }
 
 /// The convolution with sums in f64, in the order of the weights in memory, each rounded once.
-fn conv2d_f64(x: &[f32], w: &[Vec<f64>], y: &mut [f32], shape: &Conv2dShape, outputs: usize) {
+fn conv2d_f64(x: &[f32], w: &[WideWeights], y: &mut [f32], shape: &Conv2dShape, outputs: usize) {
     let channels = shape.c / shape.groups;
     let (k, rows) = (channels * shape.kh * shape.kw, shape.o / shape.groups);
     let plane = shape.h * shape.w;
@@ -211,7 +209,7 @@ fn conv2d_f64(x: &[f32], w: &[Vec<f64>], y: &mut [f32], shape: &Conv2dShape, out
             (first..first + count)
                 .for_each(|output| patch(x, shape, channels, output, &mut patches));
             let product = &mut product[..count * rows];
-            product_f64(&patches, &w[group], product, k, rows);
+            w[group].multiply(&patches, product);
             for (j, product) in product.chunks_exact(rows).enumerate() {
                 product.iter().enumerate().for_each(|(o, &v)| y[o * outputs + first + j] = v);
             }
@@ -230,13 +228,24 @@ fn patch(x: &[f32], shape: &Conv2dShape, channels: usize, output: usize, patch: 
     let inside = |at: usize, tap: usize, stride: usize, dilation: usize, pad: usize, len: usize| {
         (at * stride + tap * dilation).checked_sub(pad).filter(|&place| place < len)
     };
+    // Most windows lie inside: then a row of taps is a row of pixels.
+    let first = (ox * shape.stride.1).checked_sub(shape.pad.left);
+    let run = first.filter(|&x| shape.dilation.1 == 1 && x + shape.kw <= shape.w);
     for c in 0..channels {
         for ky in 0..shape.kh {
             let iy = inside(oy, ky, shape.stride.0, shape.dilation.0, shape.pad.top, shape.h);
+            let Some(iy) = iy else {
+                patch.resize(patch.len() + shape.kw, 0.0);
+                continue;
+            };
+            let row = &x[(c * shape.h + iy) * shape.w..][..shape.w];
+            if let Some(run) = run {
+                patch.extend_from_slice(&row[run..run + shape.kw]);
+                continue;
+            }
             for kx in 0..shape.kw {
                 let ix = inside(ox, kx, shape.stride.1, shape.dilation.1, shape.pad.left, shape.w);
-                let place = iy.zip(ix).map(|(iy, ix)| (c * shape.h + iy) * shape.w + ix);
-                patch.push(place.map_or(0.0, |place| x[place]));
+                patch.push(ix.map_or(0.0, |ix| row[ix]));
             }
         }
     }

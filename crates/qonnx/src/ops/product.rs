@@ -5,8 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use fewbit_kernels::epilogue;
 use fewbit_kernels::quantize::Scale as KernelScale;
-use fewbit_kernels::{self as kernels, Accumulation, MatmulShape, PackedWeights};
-use rayon::prelude::*;
+use fewbit_kernels::{self as kernels, Accumulation, MatmulShape, PackedWeights, WideWeights};
 
 use super::Context;
 use crate::error::Fault;
@@ -133,8 +132,10 @@ pub(super) struct Linear {
 enum Form {
     /// `[M, K]` with the scale taken out, and as the kernels want it for the sum of the first run.
     Canonical { forms: Vec<Operand<'static>>, packed: OnceLock<PackedWeights> },
-    /// `[K, M]` as it is.
-    Reference(Vec<f64>),
+    /// As it is.
+    Reference(WideWeights),
+    /// `[M, K]` as it is, for [`FEW`] products.
+    Few(Vec<f32>),
 }
 
 impl Form {
@@ -176,10 +177,17 @@ impl Linear {
                 let turned = transposed(values, k, m, |v| v);
                 Form::canonical(right(&turned, &[m, k], grid.as_ref(), constant))
             }
-            (Mode::Reference, Stored::KByM) => {
-                Form::Reference(values.iter().map(|&v| v.into()).collect())
+            (Mode::Reference, stored) => {
+                let rows = match stored {
+                    Stored::MByK => values.to_vec(),
+                    Stored::KByM => transposed(values, k, m, |v| v),
+                };
+                if k < FEW {
+                    Form::Few(rows)
+                } else {
+                    Form::Reference(WideWeights::new(&rows, m, k))
+                }
             }
-            (Mode::Reference, Stored::MByK) => Form::Reference(transposed(values, m, k, f64::from)),
         };
         Self { k, m, constant, form }
     }
@@ -217,11 +225,11 @@ impl Linear {
                 factor
             }
             Form::Reference(w) => {
-                if self.k < FEW {
-                    product_of_few(x, w, &mut y, self.k, self.m);
-                } else {
-                    product_f64(x, w, &mut y, self.k, self.m);
-                }
+                w.multiply(x, &mut y);
+                Factor::One(1.0)
+            }
+            Form::Few(w) => {
+                product_of_few(x, w, &mut y, self.k, self.m);
                 Factor::One(1.0)
             }
         };
@@ -241,11 +249,12 @@ impl Linear {
 /// Fewer products than this are added up in f32, in order, in reference mode: so onnxruntime and PyTorch do.
 const FEW: usize = 4;
 
-/// `y = x w` for few products, each product and each sum rounded.
-fn product_of_few(x: &[f32], w: &[f64], y: &mut [f32], k: usize, m: usize) {
+/// `y = x wᵀ` for few products, each product and each sum rounded.
+fn product_of_few(x: &[f32], w: &[f32], y: &mut [f32], k: usize, m: usize) {
     for (i, y) in y.chunks_mut(m).enumerate() {
-        for (x, w) in x[i * k..][..k].iter().zip(w.chunks_exact(m)) {
-            y.iter_mut().zip(w).for_each(|(y, &w)| *y += x * w as f32);
+        for (j, y) in y.iter_mut().enumerate() {
+            let pairs = x[i * k..][..k].iter().zip(&w[j * k..][..k]);
+            *y = pairs.fold(0.0, |sum, (x, w)| sum + x * w);
         }
     }
 }
@@ -263,40 +272,6 @@ pub(super) fn transposed<T>(
     }
     out
 }
-
-/// `y = x w` with the sums in f64, `k` ascending, each rounded once. `x`: `[N, K]`, `w`: `[K, M]`.
-///
-/// Products of two f32 are exact in f64.
-pub(super) fn product_f64(x: &[f32], w: &[f64], y: &mut [f32], k: usize, m: usize) {
-    if m == 0 {
-        return;
-    }
-    let row = |(i, y): (usize, &mut [f32])| {
-        let x = &x[i * k..][..k];
-        for (tile, y) in y.chunks_mut(TILE).enumerate() {
-            let mut acc = [0.0f64; TILE];
-            let first = tile * TILE;
-            for (x, w) in x.iter().zip(w.chunks_exact(m)) {
-                let x = f64::from(*x);
-                let w = &w[first..first + y.len()];
-                if let Ok(w) = <&[f64; TILE]>::try_from(w) {
-                    acc.iter_mut().zip(w).for_each(|(acc, w)| *acc += x * w);
-                } else {
-                    acc.iter_mut().zip(w).for_each(|(acc, w)| *acc += x * w);
-                }
-            }
-            y.iter_mut().zip(acc).for_each(|(y, acc)| *y = acc as f32);
-        }
-    };
-    if y.len() / m > 1 && y.len().saturating_mul(k) >= 1 << 16 {
-        y.par_chunks_mut(m).enumerate().for_each(row);
-    } else {
-        y.chunks_mut(m).enumerate().for_each(row);
-    }
-}
-
-/// Columns whose sums are kept in registers.
-const TILE: usize = 16;
 
 /// The shape of a tensor that has to be a matrix.
 pub(super) fn matrix(tensor: &Tensor, what: &str) -> Result<[usize; 2], Fault> {
