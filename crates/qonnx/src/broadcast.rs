@@ -152,9 +152,11 @@ fn pass<T: Copy, R>(
 mod tests {
     use super::*;
 
+    type Case<'a> = (&'a [usize], &'a [usize], Option<&'a [usize]>);
+
     #[test]
     fn shapes() {
-        let cases: &[(&[usize], &[usize], Option<&[usize]>)] = &[
+        let cases: &[Case<'_>] = &[
             (&[], &[], Some(&[])),
             (&[2, 3], &[], Some(&[2, 3])),
             (&[2, 1, 4], &[3, 1], Some(&[2, 3, 4])),

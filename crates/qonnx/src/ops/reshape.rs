@@ -122,9 +122,11 @@ impl Reshape {
 mod tests {
     use super::*;
 
+    type Case<'a> = (&'a [usize], &'a [i64], Option<&'a [usize]>);
+
     #[test]
     fn shapes() {
-        let cases: &[(&[usize], &[i64], Option<&[usize]>)] = &[
+        let cases: &[Case<'_>] = &[
             (&[1, 3, 4], &[1, -1], Some(&[1, 12])),
             (&[2, 3, 4], &[0, -1], Some(&[2, 12])),
             (&[2, 3], &[3, 2], Some(&[3, 2])),
