@@ -19,6 +19,11 @@ fn main() {
     let clock: fn() -> f64 = if cpu { processor_time } else { wall_time };
     for name in NetworkConfig::shipped_names() {
         let chosen = arguments.iter().filter(|a| !a.starts_with("--"));
+        // Without a choice, those that are small.
+        let small = !name.starts_with("RESNET18") && !name.starts_with("CNV");
+        if chosen.clone().count() == 0 && !small {
+            continue;
+        }
         if chosen.clone().count() > 0 && !chosen.clone().any(|part| name.contains(part.as_str())) {
             continue;
         }
@@ -35,7 +40,8 @@ fn main() {
             let logits = network.forward(&images, Pass::Training { step }).unwrap();
             step += 1;
             let mut gradients = ops::square_hinge_loss(&logits, &labels).unwrap().backward();
-            for ((_, parameter), moments) in network.parameters_mut().into_iter().zip(&mut moments) {
+            for ((_, parameter), moments) in network.parameters_mut().into_iter().zip(&mut moments)
+            {
                 let gradient = parameter.take_gradient(&mut gradients).unwrap();
                 parameter.update(|mut value| {
                     let settings = Adam::default();

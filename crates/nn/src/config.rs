@@ -1,9 +1,14 @@
 //! Which network: a name of the published examples, or the description it stands for.
 
+mod names;
+mod resnet;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use resnet::{ActScaling, FormatName, ResnetQuantizers, WeightScaling};
 
 use crate::error::{Error, ErrorKind};
 
@@ -63,60 +68,70 @@ pub enum Architecture {
         /// Probability with which training sets an activation to zero.
         dropout: f64,
     },
+    /// Convolutions of 3 x 3 pixels without padding, then fully connected layers.
+    Cnv {
+        /// The hidden fully connected layers.
+        hidden: Vec<usize>,
+        /// The convolutions.
+        convolutions: Vec<Convolution>,
+    },
+    /// Four stages of two residual blocks.
+    Resnet18 {
+        /// Channels of each stage.
+        widths: [usize; 4],
+        /// The formats. Last, because TOML wants tables after plain values.
+        quantizers: ResnetQuantizers,
+    },
 }
 
-/// The widths of the hidden layers behind each family name.
-const FC_FAMILIES: [(&str, usize); 3] = [("TFC", 64), ("SFC", 256), ("LFC", 1024)];
+/// A convolution of CNV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Convolution {
+    /// Its outputs.
+    pub channels: usize,
+    /// What follows its quantizer.
+    #[serde(default)]
+    pub pooling: Pooling,
+}
 
-/// The bit widths that the published examples ship, as (family, weights, activations).
-const SHIPPED: [(&str, u32, u32); 8] = [
-    ("TFC", 1, 1),
-    ("TFC", 1, 2),
-    ("TFC", 2, 2),
-    ("SFC", 1, 1),
-    ("SFC", 1, 2),
-    ("SFC", 2, 2),
-    ("LFC", 1, 1),
-    ("LFC", 1, 2),
-];
+/// What makes an image smaller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// Nothing.
+    #[default]
+    None,
+    /// The largest of 2 x 2 pixels.
+    Max,
+}
 
-/// The widest weights and activations of a fully connected network.
-const MAX_FC_BITS: u32 = 8;
+/// The widest weights and activations with a constant scale.
+const MAX_COMMON_BITS: u32 = 8;
 
 impl NetworkConfig {
     /// Looks a network up by its name, upper or lower case.
     ///
-    /// Every name of the pattern `TFC_<W>W<A>A` (also `SFC`, `LFC`) is known, with 1 to 8 bits.
+    /// Known are all names of these patterns, with `<W>` and `<A>` bits of weights and activations:
+    /// `TFC_<W>W<A>A` (also `SFC`, `LFC`, `CNV`) with 1 to 8 bits; `RESNET18_<W>W<A>A_FLOAT`,
+    /// followed by nothing (e4m3, e3m2, e2m1 for 8, 6 and 4 bits), a format as in `_E3M1`, or one for
+    /// weights and one for activations; between `A` and `_FLOAT` may be `_8W8A_FIRST_LAYER`,
+    /// `_LAST_LAYER` or `_FIRST_LAST_LAYER`: the weights of those layers are e4m3 (6 bits: e3m2).
     ///
     /// # Errors
     /// [`ErrorKind::UnknownNetwork`] if the name has another pattern; the message lists the known ones.
     pub fn named(name: &str) -> Result<Self, Error> {
-        let upper = name.to_ascii_uppercase();
-        let unknown = || {
+        names::parse(&name.to_ascii_uppercase()).ok_or_else(|| {
             Error::new(ErrorKind::UnknownNetwork {
                 name: name.to_owned(),
                 known: Self::shipped_names(),
             })
-        };
-        let (family, bits) = upper.split_once('_').ok_or_else(unknown)?;
-        let &(_, width) =
-            FC_FAMILIES.iter().find(|(known, _)| *known == family).ok_or_else(unknown)?;
-        let (weight_bit_width, act_bit_width) = parse_bit_widths(bits).ok_or_else(unknown)?;
-        Ok(Self {
-            name: format!("{family}_{weight_bit_width}W{act_bit_width}A"),
-            weight_bit_width,
-            act_bit_width,
-            input_bit_width: act_bit_width,
-            quantization: Quantization::On,
-            classes: 10,
-            image_shape: [1, 28, 28],
-            architecture: Architecture::Fc { hidden: vec![width; 3], dropout: 0.2 },
         })
     }
 
     /// The names of the published examples that this program builds.
     pub fn shipped_names() -> Vec<String> {
-        SHIPPED.iter().map(|(family, w, a)| format!("{family}_{w}W{a}A")).collect()
+        names::SHIPPED.iter().map(|&name| name.to_owned()).collect()
     }
 
     /// Checks what a description from a file may get wrong.
@@ -127,15 +142,6 @@ impl NetworkConfig {
         let invalid = |field: &'static str, value: String, expected: &'static str| {
             Err(Error::new(ErrorKind::InvalidConfig { field, value, expected }))
         };
-        for (field, bits) in [
-            ("weight_bit_width", self.weight_bit_width),
-            ("act_bit_width", self.act_bit_width),
-            ("input_bit_width", self.input_bit_width),
-        ] {
-            if !(1..=MAX_FC_BITS).contains(&bits) {
-                return invalid(field, bits.to_string(), "1 to 8 bits");
-            }
-        }
         if self.classes < 2 {
             return invalid("classes", self.classes.to_string(), "at least 2");
         }
@@ -144,6 +150,7 @@ impl NetworkConfig {
         }
         match &self.architecture {
             Architecture::Fc { hidden, dropout } => {
+                self.validate_bits()?;
                 if hidden.is_empty() || hidden.contains(&0) {
                     return invalid("hidden", format!("{hidden:?}"), "one or more widths above 0");
                 }
@@ -151,21 +158,56 @@ impl NetworkConfig {
                     return invalid("dropout", dropout.to_string(), "from 0 to below 1");
                 }
             }
+            Architecture::Cnv { hidden, convolutions } => {
+                self.validate_bits()?;
+                if hidden.contains(&0) {
+                    return invalid("hidden", format!("{hidden:?}"), "widths above 0");
+                }
+                let [_, height, width] = self.image_shape;
+                let left = convolutions.iter().try_fold(height.min(width), |size, convolution| {
+                    let size = size.checked_sub(2).filter(|&size| size > 0)?;
+                    let size = if convolution.pooling == Pooling::Max { size / 2 } else { size };
+                    (size > 0 && convolution.channels > 0).then_some(size)
+                });
+                if left.is_none() {
+                    let value = format!("{convolutions:?}");
+                    return invalid("convolutions", value, "channels, and an image that is left");
+                }
+            }
+            Architecture::Resnet18 { widths, quantizers } => {
+                if widths.contains(&0) {
+                    return invalid("widths", format!("{widths:?}"), "four above 0");
+                }
+                let bits = [
+                    ("weight_bit_width", self.weight_bit_width, quantizers.weight_format),
+                    ("act_bit_width", self.act_bit_width, quantizers.act_format),
+                ];
+                for (field, bits, format) in bits {
+                    if bits != format.0.bit_width() {
+                        return invalid(field, bits.to_string(), "the bits of the format");
+                    }
+                }
+            }
         }
         Ok(())
     }
-}
 
-/// Reads `2W2A`.
-fn parse_bit_widths(text: &str) -> Option<(u32, u32)> {
-    let (weights, rest) = text.split_once('W')?;
-    let activations = rest.strip_suffix('A')?;
-    let bits = |digits: &str| {
-        let plain = digits.len() == 1 && digits.as_bytes()[0].is_ascii_digit();
-        let value = plain.then(|| digits.parse::<u32>().ok()).flatten()?;
-        (1..=MAX_FC_BITS).contains(&value).then_some(value)
-    };
-    Some((bits(weights)?, bits(activations)?))
+    fn validate_bits(&self) -> Result<(), Error> {
+        for (field, bits) in [
+            ("weight_bit_width", self.weight_bit_width),
+            ("act_bit_width", self.act_bit_width),
+            ("input_bit_width", self.input_bit_width),
+        ] {
+            if !(1..=MAX_COMMON_BITS).contains(&bits) {
+                return Err(Error::new(ErrorKind::InvalidConfig {
+                    field,
+                    value: bits.to_string(),
+                    expected: "1 to 8 bits",
+                }));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for NetworkConfig {
@@ -185,27 +227,6 @@ impl fmt::Display for NetworkConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_shipped_name_builds_itself() {
-        let names = NetworkConfig::shipped_names();
-        assert_eq!(names.len(), 8);
-        for name in names {
-            let config = NetworkConfig::named(&name.to_lowercase()).unwrap();
-            assert_eq!(config.name, name);
-            config.validate().unwrap();
-        }
-    }
-
-    #[test]
-    fn other_names_are_refused_with_the_known_ones() {
-        for name in
-            ["", "TFC", "TFC_2W", "TFC_0W1A", "TFC_9W1A", "TFC_+1W1A", "XFC_1W1A", "TFC_2W2A "]
-        {
-            let error = NetworkConfig::named(name).unwrap_err();
-            assert!(error.to_string().contains("TFC_2W2A"), "{name:?}: {error}");
-        }
-    }
 
     #[test]
     fn invalid_descriptions_name_the_field() {

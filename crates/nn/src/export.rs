@@ -105,6 +105,11 @@ impl Exporter {
             Layer::Linear(linear) => self.linear(name, linear),
             Layer::BatchNorm(norm) => self.batch_norm(name, norm),
             Layer::TensorNorm(norm) => self.tensor_norm(name, norm),
+            Layer::Conv2d(conv) => self.conv2d(name, conv),
+            Layer::Relu => self.relu(name),
+            Layer::MaxPool(size) => self.max_pool(name, *size),
+            Layer::AveragePool(size) => self.average_pool(name, *size),
+            Layer::Residual(residual) => self.residual(name, residual),
         }
     }
 

@@ -1,15 +1,19 @@
 //! Networks: layers built from a description, run forward for training and evaluation.
 
+mod blocks;
+mod cnv;
 mod fc;
 mod layer;
 mod layer_state;
 mod parameter;
+mod resnet;
 mod scale_state;
 mod state;
 mod taps;
+mod walk;
 
 pub(crate) use layer::part;
-pub use layer::{BatchNorm, Layer, Linear, NamedLayer, TensorNorm};
+pub use layer::{BatchNorm, Conv2d, Layer, Linear, NamedLayer, Residual, TensorNorm};
 pub use parameter::{Clipping, Parameter};
 pub use state::{LoadReport, StateData, StateTensor, Strictness};
 pub use taps::{Taps, tensor_name};
@@ -64,6 +68,12 @@ impl Network {
             Architecture::Fc { hidden, dropout } => {
                 fc::layers(config, hidden, *dropout, seed, device)?
             }
+            Architecture::Cnv { convolutions, hidden } => {
+                cnv::layers(config, convolutions, hidden, seed, device)?
+            }
+            Architecture::Resnet18 { widths, quantizers } => {
+                resnet::layers(config, widths, quantizers, seed, device)?
+            }
         };
         Ok(Self { config: config.clone(), layers, device: device.clone(), seed })
     }
@@ -78,8 +88,11 @@ impl Network {
         &self.layers
     }
 
-    fn layers_mut(&mut self) -> &mut [NamedLayer] {
-        &mut self.layers
+    /// All layers but the residual ones, whose branches are gone through instead, in order of execution.
+    pub fn leaves(&self) -> Vec<&NamedLayer> {
+        let mut leaves = vec![];
+        walk::leaves(&self.layers, &mut leaves);
+        leaves
     }
 
     /// The device that holds the parameters.
@@ -116,30 +129,27 @@ impl Network {
                 expected: format!("[N, {:?}]", self.config.image_shape),
             }));
         }
-        let mut x = Quantized::plain(images.clone());
-        for NamedLayer { name, layer } in &mut self.layers {
-            let place = layer::Place { name, seed: self.seed, pass };
-            x = layer.forward(x, place, taps)?;
-        }
-        Ok(x.value)
+        let x = Quantized::plain(images.clone());
+        Ok(layer::forward(&mut self.layers, x, self.seed, pass, taps)?.value)
     }
 
     /// The trainable tensors with their names, in an order that depends on the description alone.
     pub fn parameters_mut(&mut self) -> Vec<(String, &mut Parameter)> {
-        self.layers
-            .iter_mut()
+        let mut leaves = vec![];
+        walk::leaves_mut(&mut self.layers, &mut leaves);
+        leaves
+            .into_iter()
             .flat_map(|NamedLayer { name, layer }| {
-                let prefix = name.clone();
-                layer
-                    .parameters_mut()
-                    .into_iter()
-                    .map(move |(own, p)| (format!("{prefix}.{own}"), p))
+                let prefix = &*name;
+                let own = layer.parameters_mut().into_iter();
+                own.map(move |(own, parameter)| (format!("{prefix}.{own}"), parameter))
             })
             .collect()
     }
 
     /// Number of trainable values.
     pub fn parameter_count(&self) -> usize {
-        self.layers.iter().flat_map(|l| l.layer.parameters()).map(|(_, p)| p.value().len()).sum()
+        let parameters = self.leaves().into_iter().flat_map(|leaf| leaf.layer.parameters());
+        parameters.map(|(_, parameter)| parameter.value().len()).sum()
     }
 }

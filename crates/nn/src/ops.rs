@@ -4,11 +4,13 @@
 //! implementation on plain slices for the processor, which calls `fewbit-kernels`.
 
 mod batch_norm;
+mod convolution;
 mod dropout;
 mod fake_quantize;
 mod linear;
 mod loss;
 mod optimizer;
+mod pool;
 mod quantized;
 mod relu;
 mod scale_shift;
@@ -23,11 +25,13 @@ mod value;
 pub use batch_norm::{
     Affine, BatchStatistics, Formula, Normalized, batch_norm_inference, batch_norm_training,
 };
+pub use convolution::{Window, conv2d};
 pub use dropout::dropout;
 pub use fake_quantize::{MinifloatGradient, Outside, Rule, fake_quantize, fake_quantize_scaled};
 pub use linear::linear;
 pub use loss::{cross_entropy_loss, square_hinge_loss};
 pub use optimizer::{Adam, AdamMoments, Clip, Sgd, SgdMomentum, adam_step, sgd_step};
+pub use pool::{average_pool, max_pool};
 pub use quantized::{Grid, Quantized, Scale};
 pub use relu::relu;
 pub use scale_shift::scale_shift;

@@ -4,7 +4,9 @@ use fewbit_onnx::tensor::TensorValue;
 
 use super::{Exporter, standard};
 use crate::error::Error;
-use crate::network::{BatchNorm, Linear, Parameter, TensorNorm, part};
+use crate::network::{
+    BatchNorm, Conv2d, Linear, NamedLayer, Parameter, Residual, TensorNorm, part,
+};
 use crate::tensor::Tensor;
 
 /// What ONNX calls momentum: the share of the old statistics in the running ones. Evaluation does not
@@ -34,16 +36,99 @@ impl Exporter {
 
     pub(super) fn linear(&mut self, name: &str, linear: &Linear) -> Result<(), Error> {
         let weight = self.parameter(name, "weight", &linear.weight)?;
-        let weight = self.weight_quantizer(name, &weight, linear)?;
+        let weight = self.weight_quantizer(name, &weight, &linear.weight, &linear.quantizer)?;
         let [outputs, inputs] = self.dims(&weight)[..] else {
             unreachable!("the weight of a linear layer has two dimensions")
         };
+        if let Some(bias) = &linear.bias {
+            let bias = self.parameter(name, "bias", bias)?;
+            let batch = self.dims(&self.current)[0];
+            let node = standard(name, part::GEMM, "Gemm")
+                .inputs([&*self.current, &weight, &bias])
+                .float("alpha", 1.0)
+                .float("beta", 1.0)
+                .int("transB", 1);
+            self.current = self.add(name, part::GEMM, node, &[batch, outputs])?;
+            return Ok(());
+        }
         let node = standard(name, part::TRANSPOSE, "Transpose").inputs([&*weight]);
         let node = node.ints("perm", &[1, 0]);
         let transposed = self.add(name, part::TRANSPOSE, node, &[inputs, outputs])?;
         let batch = self.dims(&self.current)[0];
         let node = standard(name, part::MATMUL, "MatMul").inputs([&*self.current, &transposed]);
         self.current = self.add(name, part::MATMUL, node, &[batch, outputs])?;
+        Ok(())
+    }
+
+    pub(super) fn conv2d(&mut self, name: &str, conv: &Conv2d) -> Result<(), Error> {
+        let weight = self.parameter(name, "weight", &conv.weight)?;
+        let weight = self.weight_quantizer(name, &weight, &conv.weight, &conv.quantizer)?;
+        let (x, kernel) = (self.dims(&self.current), self.dims(&weight));
+        let (stride, padding) = (conv.window.stride, conv.window.padding);
+        let size = |axis: usize| (x[axis] + 2 * padding - kernel[axis]) / stride + 1;
+        let dims = [x[0], kernel[0], size(2), size(3)];
+        let node = standard(name, part::CONV, "Conv")
+            .inputs([&*self.current, &weight])
+            .ints("dilations", &[1, 1])
+            .int("group", 1)
+            .ints("kernel_shape", &[kernel[2] as i64, kernel[3] as i64])
+            .ints("pads", &[padding as i64; 4])
+            .ints("strides", &[stride as i64; 2]);
+        self.current = self.add(name, part::CONV, node, &dims)?;
+        Ok(())
+    }
+
+    pub(super) fn relu(&mut self, name: &str) -> Result<(), Error> {
+        let dims = self.dims(&self.current);
+        let node = standard(name, part::RELU, "Relu").inputs([&*self.current]);
+        self.current = self.add(name, part::RELU, node, &dims)?;
+        Ok(())
+    }
+
+    pub(super) fn max_pool(&mut self, name: &str, size: usize) -> Result<(), Error> {
+        let node = standard(name, part::MAX_POOL, "MaxPool")
+            .inputs([&*self.current])
+            .int("ceil_mode", 0)
+            .ints("dilations", &[1, 1])
+            .ints("kernel_shape", &[size as i64; 2])
+            .ints("pads", &[0; 4])
+            .ints("strides", &[size as i64; 2]);
+        let dims = self.pooled(size);
+        self.current = self.add(name, part::MAX_POOL, node, &dims)?;
+        Ok(())
+    }
+
+    pub(super) fn average_pool(&mut self, name: &str, size: usize) -> Result<(), Error> {
+        let node = standard(name, part::AVERAGE_POOL, "AveragePool")
+            .inputs([&*self.current])
+            .int("ceil_mode", 0)
+            .int("count_include_pad", 1)
+            .ints("kernel_shape", &[size as i64; 2])
+            .ints("pads", &[0; 4])
+            .ints("strides", &[size as i64; 2]);
+        let dims = self.pooled(size);
+        self.current = self.add(name, part::AVERAGE_POOL, node, &dims)?;
+        Ok(())
+    }
+
+    fn pooled(&self, size: usize) -> [usize; 4] {
+        let x = self.dims(&self.current);
+        [x[0], x[1], x[2] / size, x[3] / size]
+    }
+
+    /// The main branch, then the shortcut, then their sum.
+    pub(super) fn residual(&mut self, name: &str, residual: &Residual) -> Result<(), Error> {
+        let start = self.current.clone();
+        for NamedLayer { name, layer } in &residual.main {
+            self.layer(name, layer)?;
+        }
+        let main = std::mem::replace(&mut self.current, start);
+        for NamedLayer { name, layer } in &residual.shortcut {
+            self.layer(name, layer)?;
+        }
+        let dims = self.dims(&main);
+        let node = standard(name, part::ADD, "Add").inputs([&*main, &self.current]);
+        self.current = self.add(name, part::ADD, node, &dims)?;
         Ok(())
     }
 

@@ -5,10 +5,10 @@ use fewbit_onnx::tensor::TensorValue;
 
 use super::{Exporter, qonnx};
 use crate::error::{Error, ErrorKind};
-use crate::network::{Linear, part};
+use crate::network::{Parameter, part};
 use crate::ops::Scale;
 use crate::quantizer::{
-    ActQuantizer, ActQuantizerConfig, ActScale, WeightQuantizerConfig, WeightScale,
+    ActQuantizer, ActQuantizerConfig, ActScale, WeightQuantizer, WeightQuantizerConfig, WeightScale,
 };
 
 /// How all quantizers round.
@@ -71,10 +71,10 @@ impl Exporter {
         &mut self,
         name: &str,
         weight: &str,
-        layer: &Linear,
+        parameter: &Parameter,
+        quantizer: &WeightQuantizer,
     ) -> Result<String, Error> {
-        let quantizer = &layer.quantizer;
-        let scale = quantizer.scale(layer.weight.value());
+        let scale = quantizer.scale(parameter.value());
         let (Some(format), Some(scale)) = (quantizer.format(), scale) else {
             return Ok(weight.to_owned());
         };

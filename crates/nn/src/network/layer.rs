@@ -5,14 +5,14 @@ use super::parameter::{Clipping, Parameter};
 use super::taps::{Taps, tensor_name};
 use crate::error::Error;
 use crate::init;
-use crate::ops::{self, Affine, Formula, Quantized};
+use crate::ops::{self, Affine, Formula, Quantized, Window};
 use crate::quantizer::{ActQuantizer, Mode, WeightQuantizer};
 use crate::tensor::{Device, Tensor};
 
 /// A layer and the name under which checkpoints and exported files know it.
 #[derive(Debug)]
 pub struct NamedLayer {
-    /// `features.2`, unique in a network.
+    /// `features.2`. A rectifier and the quantizer behind it have the same one, as in the original.
     pub name: String,
     /// The layer.
     pub layer: Layer,
@@ -34,21 +34,53 @@ pub enum Layer {
     Quantize(Box<ActQuantizer>),
     /// In training, sets values to zero with this probability and scales the others up.
     Dropout(f64),
-    /// A fully connected layer without bias.
+    /// A fully connected layer.
     Linear(Linear),
+    /// A convolution without bias.
+    Conv2d(Conv2d),
     /// Batch normalization over all dimensions but the second.
     BatchNorm(BatchNorm),
     /// Batch normalization over the whole tensor.
     TensorNorm(TensorNorm),
+    /// `y = max(x, 0)`.
+    Relu,
+    /// The largest value of every window of so many rows and columns.
+    MaxPool(usize),
+    /// The mean of every window of so many rows and columns.
+    AveragePool(usize),
+    /// Two branches that start from the same tensor, added.
+    Residual(Box<Residual>),
 }
 
-/// `y = x * Q(w)^T`.
+/// `y = x * Q(w)^T`, then `+ bias`.
 #[derive(Debug)]
 pub struct Linear {
     /// `[outputs, inputs]`.
     pub weight: Parameter,
     /// What is applied to the weight before the product.
     pub quantizer: WeightQuantizer,
+    /// `[outputs]`, if there is one.
+    pub bias: Option<Parameter>,
+}
+
+/// `y = x * Q(w)`, a cross-correlation.
+#[derive(Debug)]
+pub struct Conv2d {
+    /// `[outputs, inputs, height, width]`.
+    pub weight: Parameter,
+    /// What is applied to the weight before the product.
+    pub quantizer: WeightQuantizer,
+    /// How the kernel moves.
+    pub window: Window,
+}
+
+/// `y = main(x) + shortcut(x)`.
+#[derive(Debug)]
+pub struct Residual {
+    /// The layers of the first branch.
+    pub main: Vec<NamedLayer>,
+    /// The layers of the second; none if it is `x` itself.
+    pub shortcut: Vec<NamedLayer>,
 }
 
 /// Normalizes each channel by its mean and variance, then scales and shifts it.
@@ -151,8 +183,17 @@ impl Layer {
             Self::Linear(linear) => {
                 let weight = linear.quantizer.forward(&place.value(&mut linear.weight))?;
                 place.offer(taps, part::WEIGHT_QUANT, &weight.value);
-                let y = ops::linear(&x, &weight, None)?;
-                place.offer(taps, part::MATMUL, &y);
+                let bias = linear.bias.as_mut().map(|bias| place.value(bias));
+                let y = ops::linear(&x, &weight, bias.as_ref())?;
+                let part = if bias.is_some() { part::GEMM } else { part::MATMUL };
+                place.offer(taps, part, &y);
+                Ok(Quantized::plain(y))
+            }
+            Self::Conv2d(conv) => {
+                let weight = conv.quantizer.forward(&place.value(&mut conv.weight))?;
+                place.offer(taps, part::WEIGHT_QUANT, &weight.value);
+                let y = ops::conv2d(&x, &weight, conv.window)?;
+                place.offer(taps, part::CONV, &y);
                 Ok(Quantized::plain(y))
             }
             Self::BatchNorm(norm) => {
@@ -165,8 +206,43 @@ impl Layer {
                 place.offer(taps, part::ADD, &y);
                 Ok(Quantized::plain(y))
             }
+            Self::Relu => {
+                let y = ops::relu(x.value);
+                place.offer(taps, part::RELU, &y);
+                Ok(Quantized::plain(y))
+            }
+            Self::MaxPool(size) => {
+                let y = ops::max_pool(&x, *size)?;
+                place.offer(taps, part::MAX_POOL, &y.value);
+                Ok(y)
+            }
+            Self::AveragePool(size) => {
+                let y = ops::average_pool(&x.value, *size)?;
+                place.offer(taps, part::AVERAGE_POOL, &y);
+                Ok(Quantized::plain(y))
+            }
+            Self::Residual(residual) => {
+                let main = forward(&mut residual.main, x.clone(), place.seed, place.pass, taps)?;
+                let other = forward(&mut residual.shortcut, x, place.seed, place.pass, taps)?;
+                let y = main.value.add(&other.value);
+                place.offer(taps, part::ADD, &y);
+                Ok(Quantized::plain(y))
+            }
         }
     }
+}
+
+/// Runs layers one after the other.
+pub(super) fn forward(
+    layers: &mut [NamedLayer],
+    x: Quantized,
+    seed: u64,
+    pass: Pass,
+    taps: &mut Taps,
+) -> Result<Quantized, Error> {
+    layers.iter_mut().try_fold(x, |x, NamedLayer { name, layer }| {
+        layer.forward(x, Place { name, seed, pass }, taps)
+    })
 }
 
 /// The parts of layers that have names in exported files.
@@ -183,6 +259,11 @@ pub(crate) mod part {
     pub const SPREAD: &str = "spread";
     pub const DIV: &str = "div";
     pub const ADD: &str = "add";
+    pub const GEMM: &str = "gemm";
+    pub const CONV: &str = "conv";
+    pub const RELU: &str = "relu";
+    pub const MAX_POOL: &str = "max_pool";
+    pub const AVERAGE_POOL: &str = "average_pool";
 }
 
 impl BatchNorm {

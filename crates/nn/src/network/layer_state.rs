@@ -1,4 +1,5 @@
-//! What layers keep: parameters, running statistics, scales.
+//! What layers keep: parameters, running statistics, scales. Residual layers have their branches asked
+//! instead.
 
 use super::layer::{BatchNorm, Layer, TensorNorm};
 use super::parameter::Parameter;
@@ -11,11 +12,21 @@ impl Layer {
     /// The trainable tensors with their names inside of the layer.
     pub(super) fn parameters(&self) -> Vec<(&'static str, &Parameter)> {
         match self {
-            Self::Flatten | Self::ScaleShift { .. } | Self::Dropout(_) => vec![],
+            Self::Flatten
+            | Self::ScaleShift { .. }
+            | Self::Dropout(_)
+            | Self::Relu
+            | Self::MaxPool(_)
+            | Self::AveragePool(_)
+            | Self::Residual(_) => vec![],
             Self::Quantize(quantizer) => {
                 quantizer.parameter().map(|scale| (scale::VALUE, scale)).into_iter().collect()
             }
-            Self::Linear(linear) => vec![("weight", &linear.weight)],
+            Self::Linear(linear) => {
+                let bias = linear.bias.as_ref().map(|bias| ("bias", bias));
+                [("weight", &linear.weight)].into_iter().chain(bias).collect()
+            }
+            Self::Conv2d(conv) => vec![("weight", &conv.weight)],
             Self::BatchNorm(norm) => vec![("weight", &norm.weight), ("bias", &norm.bias)],
             Self::TensorNorm(norm) => vec![("weight", &norm.weight), ("bias", &norm.bias)],
         }
@@ -23,12 +34,22 @@ impl Layer {
 
     pub(super) fn parameters_mut(&mut self) -> Vec<(&'static str, &mut Parameter)> {
         match self {
-            Self::Flatten | Self::ScaleShift { .. } | Self::Dropout(_) => vec![],
+            Self::Flatten
+            | Self::ScaleShift { .. }
+            | Self::Dropout(_)
+            | Self::Relu
+            | Self::MaxPool(_)
+            | Self::AveragePool(_)
+            | Self::Residual(_) => vec![],
             Self::Quantize(quantizer) => {
                 let learned = quantizer.learned_mut().map(LearnedScale::parameter_mut);
                 learned.map(|scale| (scale::VALUE, scale)).into_iter().collect()
             }
-            Self::Linear(linear) => vec![("weight", &mut linear.weight)],
+            Self::Linear(linear) => {
+                let bias = linear.bias.as_mut().map(|bias| ("bias", bias));
+                [("weight", &mut linear.weight)].into_iter().chain(bias).collect()
+            }
+            Self::Conv2d(conv) => vec![("weight", &mut conv.weight)],
             Self::BatchNorm(norm) => vec![("weight", &mut norm.weight), ("bias", &mut norm.bias)],
             Self::TensorNorm(norm) => vec![("weight", &mut norm.weight), ("bias", &mut norm.bias)],
         }
@@ -53,7 +74,12 @@ impl Layer {
             | Self::ScaleShift { .. }
             | Self::Quantize(_)
             | Self::Dropout(_)
-            | Self::Linear(_) => {}
+            | Self::Linear(_)
+            | Self::Conv2d(_)
+            | Self::Relu
+            | Self::MaxPool(_)
+            | Self::AveragePool(_)
+            | Self::Residual(_) => {}
             Self::BatchNorm(BatchNorm { running_mean, running_var, batches_tracked, .. }) => {
                 let channels = [running_mean.len()];
                 statistic("running_mean", StateTensor::f32(&channels, running_mean.clone()));
@@ -78,8 +104,13 @@ impl Layer {
             | Self::ScaleShift { .. }
             | Self::Dropout(_)
             | Self::Linear(_)
+            | Self::Conv2d(_)
             | Self::BatchNorm(_)
-            | Self::TensorNorm(_) => vec![],
+            | Self::TensorNorm(_)
+            | Self::Relu
+            | Self::MaxPool(_)
+            | Self::AveragePool(_)
+            | Self::Residual(_) => vec![],
         }
     }
 
@@ -107,7 +138,12 @@ impl Layer {
             | Self::ScaleShift { .. }
             | Self::Quantize(_)
             | Self::Dropout(_)
-            | Self::Linear(_) => {}
+            | Self::Linear(_)
+            | Self::Conv2d(_)
+            | Self::Relu
+            | Self::MaxPool(_)
+            | Self::AveragePool(_)
+            | Self::Residual(_) => {}
             Self::BatchNorm(norm) => {
                 if let Some(tensor) = entry("running_mean") {
                     norm.running_mean = f32_values(tensor).to_vec();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{NamedLayer, Network};
+use super::{NamedLayer, Network, walk};
 use crate::error::{Error, ErrorKind};
 
 /// One named tensor of a network's state.
@@ -69,7 +69,7 @@ impl Network {
     /// Names of networks.md 3.3.
     pub fn state(&self) -> BTreeMap<String, StateTensor> {
         let mut state = BTreeMap::new();
-        for NamedLayer { name, layer } in self.layers() {
+        for NamedLayer { name, layer } in self.leaves() {
             for (own, tensor) in layer.state() {
                 state.insert(format!("{name}.{own}"), tensor);
             }
@@ -80,7 +80,7 @@ impl Network {
     /// Entries that a state may have or lack.
     fn optional_state(&self) -> BTreeMap<String, StateTensor> {
         let mut state = BTreeMap::new();
-        for NamedLayer { name, layer } in self.layers() {
+        for NamedLayer { name, layer } in self.leaves() {
             for (own, tensor) in layer.optional_state() {
                 state.insert(format!("{name}.{own}"), tensor);
             }
@@ -123,7 +123,9 @@ impl Network {
             }
         }
         let device = self.device().clone();
-        for NamedLayer { name, layer } in self.layers_mut() {
+        let mut leaves = vec![];
+        walk::leaves_mut(&mut self.layers, &mut leaves);
+        for NamedLayer { name, layer } in leaves {
             layer.load_state(&device, |own| state.get(&format!("{name}.{own}")));
         }
         Ok(report)

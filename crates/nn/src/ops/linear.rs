@@ -233,7 +233,7 @@ pub fn linear(x: &Quantized, weight: &Quantized, bias: Option<&Tensor>) -> Resul
     {
         return mismatch("bias", bias.shape(), format!("[{outputs}]"));
     }
-    let operands = Operands { x: single(&x.grid), weight: weight.grid.clone() };
+    let operands = Operands { x: x.grid.clone().single(), weight: weight.grid.clone() };
     let (x, weight) = (x.value.clone().into_primitive(), weight.value.clone().into_primitive());
     Ok(Tensor::from_primitive(match bias {
         None => <Dispatch as Linear>::product(x, weight, operands),
@@ -242,12 +242,4 @@ pub fn linear(x: &Quantized, weight: &Quantized, bias: Option<&Tensor>) -> Resul
             <Dispatch as Linear>::product_with_bias(x, weight, bias, operands)
         }
     }))
-}
-
-/// An input is summed over its channels: several scales cannot be taken out.
-fn single(grid: &Grid) -> Grid {
-    match grid {
-        Grid::Scaled { scale: Scale::PerChannel(_), .. } | Grid::Plain => Grid::Plain,
-        Grid::Scaled { .. } => grid.clone(),
-    }
 }

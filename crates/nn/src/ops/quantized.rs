@@ -41,6 +41,16 @@ pub enum Grid {
     },
 }
 
+impl Grid {
+    /// What a product that sums over the channels can use: several scales cannot be taken out.
+    pub(super) fn single(self) -> Self {
+        match self {
+            Self::Scaled { scale: Scale::PerChannel(_), .. } => Self::Plain,
+            Self::Plain | Self::Scaled { .. } => self,
+        }
+    }
+}
+
 /// The scale of a quantized tensor as numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scale {

@@ -17,7 +17,9 @@ fn the_first_step_of_fully_connected_networks() {
         let golden = NpzArchive::open(&shared.join(format!("golden/e_traj_{file}.npz"))).unwrap();
         let read = |name: &str| golden.read(name).unwrap().into_vec::<f32>().unwrap();
         let mut config = NetworkConfig::named(name).unwrap();
-        let Architecture::Fc { dropout, .. } = &mut config.architecture;
+        let Architecture::Fc { dropout, .. } = &mut config.architecture else {
+            unreachable!("{name} is fully connected")
+        };
         *dropout = 0.0;
         let mut network = Network::new(&config, 1, &Device::cpu()).unwrap();
         let state: BTreeMap<String, StateTensor> = network

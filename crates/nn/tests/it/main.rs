@@ -6,4 +6,5 @@ mod golden;
 mod gradients;
 mod integers;
 mod minifloats;
+mod networks;
 mod scales;

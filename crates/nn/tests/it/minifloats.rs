@@ -48,7 +48,9 @@ fn unscaled_activations_to_the_bit() {
             for i in (0..x.len()).rev() {
                 if x[i].abs() == f32::MAX && expected[i].is_nan() {
                     let values = [&mut x, &mut expected, &mut slopes];
-                    values.into_iter().for_each(|values| drop(values.remove(i)));
+                    for values in values {
+                        values.remove(i);
+                    }
                 }
             }
             let shape = [x.len()];
