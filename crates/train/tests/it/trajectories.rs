@@ -33,7 +33,9 @@ impl Golden {
         let file = NpzArchive::open(&shared.join(format!("golden/e_traj_{name}.npz"))).unwrap();
         let mut config = NetworkConfig::named(network).unwrap();
         // Recorded without dropout.
-        let Architecture::Fc { dropout, .. } = &mut config.architecture;
+        let Architecture::Fc { dropout, .. } = &mut config.architecture else {
+            unreachable!("{network} is fully connected")
+        };
         *dropout = 0.0;
         let mut network = Network::new(&config, 1, &Device::cpu()).unwrap();
         let start = state(&file, "s0.");
