@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{data, eval, export, formats, run, train, verify};
+use crate::commands::{data, eval, export, formats, prove, run, train, verify};
 
 /// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
 /// that both compute the same.
@@ -49,6 +49,9 @@ pub enum Command {
     /// Compare a checkpoint with its QONNX file, bit for bit, over a whole test set
     #[command(after_help = help(verify::EXAMPLES, verify::NOTES))]
     Verify(verify::VerifyArgs),
+    /// Prove that all engines compute the same bits from a QONNX file, whatever the input
+    #[command(after_help = help(prove::EXAMPLES, prove::NOTES))]
+    Prove(prove::ProveArgs),
     /// Run an ONNX or QONNX file on arrays or on a dataset
     #[command(after_help = help(run::EXAMPLES, ""))]
     Run(run::RunArgs),

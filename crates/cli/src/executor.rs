@@ -64,9 +64,14 @@ impl Executor {
 
     /// Runs the model on images, `[N, C, H, W]`.
     pub fn run_images(&self, images: Vec<f32>, shape: &[usize], keep: &[&str]) -> Outcome<Outputs> {
+        let (input, value) = self.images(images, shape)?;
+        self.run(&[(input, value)], keep)
+    }
+
+    /// The input that takes images, and the images in its shape.
+    pub fn images(&self, images: Vec<f32>, shape: &[usize]) -> Outcome<(&str, Value)> {
         let input = self.image_input()?;
-        let value = Value::new(self.image_shape(input, shape), images)?;
-        self.run(&[(input.name(), value)], keep)
+        Ok((input.name(), Value::new(self.image_shape(input, shape), images)?))
     }
 
     fn image_input(&self) -> Outcome<&TensorInfo> {

@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches};
 use serde_json::{Value, json};
 
 use crate::command_line::{self, Cli, Command, Common};
-use crate::commands::{data, eval, export, formats, run as run_command, train, verify};
+use crate::commands::{data, eval, export, formats, prove, run as run_command, train, verify};
 use crate::console::{self, Console, Verbosity};
 use crate::failure::{Failure, Hint, Outcome};
 
@@ -86,6 +86,7 @@ fn dispatch(command: &Command, console: &Console) -> Outcome<Report> {
         Command::Eval(args) => eval::run(args, console),
         Command::Export(args) => export::run(args, console),
         Command::Verify(args) => verify::run(args, console),
+        Command::Prove(args) => prove::run(args, console),
         Command::Run(args) => run_command::run(args, console),
         Command::Formats(args) => formats::run(args),
         Command::Data(args) => data::run(args, console),

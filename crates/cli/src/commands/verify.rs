@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::command_line::Example;
 use crate::commands::dataset::DatasetArgs;
 use crate::commands::export::model_of;
+use crate::commands::prove::{self, InputsArg};
 use crate::commands::run::ModeArg;
 use crate::console::{Console, escape};
 use crate::failure::{Failure, Outcome};
@@ -37,7 +38,8 @@ pub const NOTES: &str = "\
 Compares the trainer's network with the executor over all test images: every logit and every tensor
 that both sides name, bit for bit (+0 and -0 count as equal), the predictions, and everything that the
 file stores with what the exporter writes for the checkpoint. Writes verification.json into the run
-folder (or where --report says). Exit code 0: no value differs. 1: something differs.
+folder (or where --report says). Exit code 0: no value differs. 1: something differs, or --prove
+found a place where engines can part.
 ";
 
 /// Flags of `verify`.
@@ -58,6 +60,9 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "N", default_value = "250")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batch: u32,
+    /// Also prove it for every possible input, or else for these images; see `fewbit prove`
+    #[arg(long)]
+    pub prove: bool,
     /// Where to write the findings as JSON [default: verification.json in the run folder]
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
@@ -71,18 +76,27 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     let report = report_file(args, &located)?;
     let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
     let manner = Manner { mode: args.mode, batch: args.batch as usize };
-    let Verified { findings, json } = compare(&checkpoint, &model, &dataset, manner, console)?;
+    let Verified { findings, mut json } = compare(&checkpoint, &model, &dataset, manner, console)?;
     let mut text = format!(
         "checkpoint: {}\nfile:       {}\n\n{}",
         escape(&located.checkpoint.to_string_lossy()),
         escape(&model.to_string_lossy()),
         findings.text()
     );
+    let mut verdict = if findings.identical() { Verdict::Good } else { Verdict::Different };
+    if args.prove {
+        let certificate =
+            prove::certify(&model, InputsArg::Any, Some(&dataset), manner.batch, console)?;
+        text.push_str(&format!("\n{}\n", prove::words(&certificate)));
+        json["proof"] = prove::document(&certificate, &model)?;
+        if prove::verdict(&certificate) == Verdict::Different {
+            verdict = Verdict::Different;
+        }
+    }
     if let Some(path) = &report {
         write(path, &json)?;
         text.push_str(&format!("report: {}\n", escape(&path.to_string_lossy())));
     }
-    let verdict = if findings.identical() { Verdict::Good } else { Verdict::Different };
     Ok(Report { text, json, verdict })
 }
 

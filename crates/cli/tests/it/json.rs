@@ -37,6 +37,7 @@ fn keys_are_stable() {
         ("eval", "eval experiments --limit 100"),
         ("export", "export experiments -o json.onnx"),
         ("verify", "verify experiments json.onnx --limit 100 --report json.json"),
+        ("prove", "prove json.onnx"),
         ("run", "run json.onnx --dataset glyphs --limit 100"),
         ("formats", "formats"),
         ("formats_e3m1", "formats e3m1 --encode 1.3 --decode 0x12"),

@@ -9,4 +9,5 @@ mod help;
 mod json;
 mod killed;
 mod output;
+mod prove;
 mod verify_fails;
