@@ -1,6 +1,9 @@
-//! Downloads of datasets: from a list of mirrors, resumed where they stopped, checked before they get their name.
+//! Downloads of datasets and published weights: from a list of mirrors, resumed where they stopped, checked before they get their name.
 
 mod download;
+mod weights;
+
+pub use weights::{Weights, fetch_weights};
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -29,7 +32,7 @@ pub struct Progress<'a> {
     pub mirror: &'a str,
     /// Bytes that are there, those of an earlier attempt included.
     pub received_bytes: u64,
-    /// Bytes that are expected in all.
+    /// Bytes that are expected in all; of published weights, at most.
     pub expected_bytes: u64,
 }
 

@@ -358,3 +358,45 @@ fn every_dataset_with_files_has_mirrors() {
         assert!(error.to_string().contains(file), "{error}");
     }
 }
+
+/// Of weights only the beginning of the checksum is known, and not the size.
+#[test]
+fn weights_are_known_by_the_beginning_of_their_checksum() {
+    let body: Vec<u8> = (0..40_000u32).map(|at| (at * 31 % 251) as u8).collect();
+    let hash = Sha256::digest(&body).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    });
+    let file = |sha256: &str| PublishedFile {
+        name: NAME,
+        sha256: String::leak(sha256.to_owned()),
+        bytes: 1 << 20,
+        packing: Packing::None,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(body.clone(), vec![Answer::Serve]);
+    let run = |file| fetch(&[file], folder.path(), &server.config(), &mut |_| {});
+    let error = run(file("00000000")).unwrap_err().to_string();
+    assert!(error.contains("00000000") && names(folder.path()).is_empty(), "{error}");
+    run(file(&hash[..8])).unwrap();
+    assert!(fs::read(folder.path().join(NAME)).unwrap() == body);
+}
+
+#[test]
+fn weights_have_names_that_say_their_checksum() {
+    let mut count = 0;
+    for network in Weights::networks() {
+        let weights = Weights::of(network).unwrap();
+        let name = weights.file_name();
+        let (own, hash) = name.strip_suffix(".pth").unwrap().split_once('-').unwrap();
+        assert_eq!((own.to_uppercase().as_str(), hash), (network, weights.file.sha256));
+        assert!(weights.url().ends_with(name) && weights.url().contains("/bnn_pynq-r"));
+        count += 1;
+    }
+    assert_eq!(count, 12);
+    assert!(Weights::of("TFC_3W3A").is_none());
+    let folder = tempfile::tempdir().unwrap();
+    let weights = Weights::of("TFC_2W2A").unwrap();
+    let error = fetch_weights(weights, folder.path(), &config(&[]), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("tfc_2w2a-6e5623ac.pth"), "{error}");
+}
