@@ -34,6 +34,8 @@ pub struct Checkpoint {
     pub version: String,
     /// Where it was read from, for messages.
     file: PathBuf,
+    /// Whether another program trained it.
+    foreign: bool,
 }
 
 /// What an optimizer remembers of a parameter.
@@ -77,7 +79,8 @@ impl Checkpoint {
         optimizer: BTreeMap<String, Moments>,
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { recipe, progress, model, optimizer, version, file: PathBuf::from("checkpoint") }
+        let file = PathBuf::from("checkpoint");
+        Self { recipe, progress, model, optimizer, version, file, foreign: false }
     }
 
     /// Reads a file.
@@ -109,6 +112,16 @@ impl Checkpoint {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         atomic::replace(path, &self.to_bytes())
+    }
+
+    /// Says which file of another program it was made from.
+    pub(crate) fn made_from(self, file: &Path) -> Self {
+        Self { file: file.to_owned(), foreign: true, ..self }
+    }
+
+    /// Whether another program trained it: then only the network of the recipe is known.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     /// Where it was read from.

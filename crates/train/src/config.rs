@@ -94,6 +94,9 @@ pub struct RunOptions {
     pub num_workers: usize,
     /// Whether the best checkpoint is exported at the end.
     pub export_qonnx: bool,
+    /// Whether it is exported as standard ONNX, too.
+    #[serde(default)]
+    pub export_qcdq_onnx: bool,
     /// Seconds after which a checkpoint is written in the middle of an epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_seconds: Option<u64>,
@@ -166,6 +169,7 @@ impl Default for RunOptions {
             detect_nan: false,
             num_workers: 4,
             export_qonnx: false,
+            export_qcdq_onnx: false,
             checkpoint_seconds: None,
             checkpoint_steps: None,
         }
@@ -175,8 +179,9 @@ impl Default for RunOptions {
 impl Recipe {
     /// The defaults of the published example for a network.
     pub fn new(network: NetworkConfig) -> Self {
+        let cifar10 = network.image_shape == DatasetName::Cifar10.image_shape();
         Self {
-            dataset: DatasetName::Mnist,
+            dataset: if cifar10 { DatasetName::Cifar10 } else { DatasetName::Mnist },
             limit: None,
             batch_size: 100,
             epochs: 1000,

@@ -1,4 +1,4 @@
-//! Checkpoints of PyTorch and Brevitas (`best.tar`, `.pth`), read without running them.
+//! Checkpoints of PyTorch and Brevitas (`best.tar`, `.pth`), read without running them; state dicts written.
 //!
 //! `torch.save` writes a pickle, and a pickle is a program: the original reader calls any function that
 //! the file names. Here a machine that knows the few instructions and the few classes of a state dict
@@ -23,14 +23,18 @@ mod machine;
 mod opcode;
 mod optimizer;
 mod rebuild;
+mod start;
 mod tensor;
 mod tree;
 mod value;
+mod writer;
 
 pub use contents::{Contents, recognizes};
 pub use element_type::ElementType;
+pub use start::Imported;
 pub use tensor::Tensor;
 pub use value::{Key, Value};
+pub use writer::state_dict_bytes;
 
 /// The most values that a pickle may make: about 20 MiB here. A checkpoint of ResNet18 with its optimizer
 /// makes some ten thousand.

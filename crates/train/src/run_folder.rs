@@ -25,6 +25,9 @@ pub struct RunFolder {
 /// Name of the folder of checkpoints.
 const CHECKPOINTS: &str = "checkpoints";
 
+/// Bytes of the largest `config.toml` that is read: settings take one or two thousand.
+const MAX_CONFIG: u64 = 1 << 20;
+
 impl RunFolder {
     /// Creates the folder of a new run, its parents too, and writes `config.toml` into it.
     ///
@@ -54,8 +57,8 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Opens the folder of an earlier run, to go on with it or to add files; removes what a killed
-    /// run has left half-written.
+    /// Opens the folder of an earlier run, to go on with it, to read or to add files. A training may
+    /// be running in it.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no such folder.
@@ -63,12 +66,15 @@ impl RunFolder {
         let folder = Self { path: path.to_owned() };
         let checkpoints = path.join(CHECKPOINTS);
         fs::read_dir(&checkpoints).map_err(|e| Error::io("open", &checkpoints, e))?;
-        for file in
-            [folder.config(), folder.env(), folder.last_checkpoint(), folder.best_checkpoint()]
-        {
-            atomic::remove_rest(&file)?;
-        }
         Ok(folder)
+    }
+
+    /// Removes what a killed run has left half-written. Only for those who hold the log: to all others
+    /// it may be what a training is writing just now.
+    pub(crate) fn remove_rests(&self) -> Result<(), Error> {
+        [self.config(), self.env(), self.last_checkpoint(), self.best_checkpoint()]
+            .iter()
+            .try_for_each(|file| atomic::remove_rest(file))
     }
 
     /// The folder around a checkpoint that lies in `checkpoints/`; `None` if it lies elsewhere.
@@ -86,6 +92,11 @@ impl RunFolder {
     /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) if it cannot be read.
     pub fn read_config(&self) -> Result<TrainConfig, Error> {
         let path = self.config();
+        let found = fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?;
+        if !found.is_file() || found.len() > MAX_CONFIG {
+            let found = format!("{} bytes", found.len());
+            return Err(Error::malformed(&path, "size", found, "a regular file of at most 1 MiB"));
+        }
         let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
         TrainConfig::from_toml(&text, &path)
     }
@@ -140,19 +151,29 @@ impl RunFolder {
         self.path.join("tensorboard")
     }
 
+    /// The folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+
     /// The newest state.
     pub fn last_checkpoint(&self) -> PathBuf {
-        self.path.join(CHECKPOINTS).join("last.safetensors")
+        self.checkpoints().join("last.safetensors")
     }
 
     /// The state with the best test accuracy.
     pub fn best_checkpoint(&self) -> PathBuf {
-        self.path.join(CHECKPOINTS).join("best.safetensors")
+        self.checkpoints().join("best.safetensors")
     }
 
     /// The exported file of a network.
     pub fn model(&self, network: &NetworkConfig) -> PathBuf {
         self.path.join(format!("{}_qonnx.onnx", network.name))
+    }
+
+    /// The exported file of standard ONNX.
+    pub fn qcdq_model(&self, network: &NetworkConfig) -> PathBuf {
+        self.path.join(format!("{}_qcdq.onnx", network.name))
     }
 
     /// What the comparison of the exported file with the checkpoint found.
@@ -224,12 +245,27 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_a_regular_file_of_bearable_size() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(&config(parent.path().to_owned()), NOW).unwrap();
+        let file = fs::File::options().write(true).open(folder.config()).unwrap();
+        file.set_len(3 << 30).unwrap();
+        let error = folder.read_config().unwrap_err().to_string();
+        assert!(error.contains("config.toml") && error.contains("1 MiB"), "{error}");
+        fs::remove_file(folder.config()).unwrap();
+        fs::create_dir(folder.config()).unwrap();
+        assert!(folder.read_config().unwrap_err().to_string().contains("regular file"));
+    }
+
+    #[test]
     fn rests_of_killed_runs_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(&config(parent.path().to_owned()), NOW).unwrap();
         let rest = folder.path().join("checkpoints/.last.safetensors.tmp");
         fs::write(&rest, "half").unwrap();
         RunFolder::open(folder.path()).unwrap();
+        assert!(rest.exists(), "a running training may be writing it");
+        folder.remove_rests().unwrap();
         assert!(!rest.exists());
         folder.write_env(&["x86_64", "2 threads"]).unwrap();
         assert_eq!(

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fewbit_data::{Batch, Dataset, Loader, LoaderConfig};
-use fewbit_nn::network::Strictness;
+use fewbit_nn::network::{LoadReport, Strictness};
 use fewbit_nn::{Device, Network, Tensor};
 
 use crate::accuracy::Meter;
@@ -16,12 +16,13 @@ use crate::clock::Clock;
 use crate::config::{Recipe, TrainConfig};
 use crate::danger::moment;
 use crate::error::{Error, ErrorKind};
-use crate::evaluation::{Evaluation, evaluate_timed};
+use crate::evaluation::{Evaluation, evaluate, evaluate_timed};
 use crate::log_file::TrainLine;
 use crate::metrics::EpochRecord;
 use crate::observer::{EpochEnd, Observer, Start, TestBatch, TrainBatch};
 use crate::optimizer::{GradientCheck, Optimizer};
 use crate::progress::{Progress, Running, Verdict};
+use crate::pytorch::{Contents, Imported};
 use crate::run_folder::RunFolder;
 use crate::schedule::Schedule;
 use crate::step::{Examples, StepError, StepResult, StepSettings, train_step};
@@ -134,6 +135,47 @@ impl Trainer {
             Optimizer::restore(&config.recipe, &mut trainer.network, &checkpoint.optimizer, file)?;
         trainer.progress = *saved;
         Ok(trainer)
+    }
+
+    /// Goes on where a training of PyTorch was saved: with its network, its optimizer's state and
+    /// settings, and after its last epoch. What the file does not tell, `config` does.
+    ///
+    /// A network that was trained is evaluated: it is the best so far.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] if the file is not one of this network, or of an optimizer with settings
+    /// that ours does not have.
+    pub fn import(
+        config: &TrainConfig,
+        contents: &Contents,
+        strictness: Strictness,
+        train: &Dataset,
+        test: &Dataset,
+        device: &Device,
+    ) -> Result<(Self, LoadReport), Error> {
+        let imported = contents.checkpoint(&config.recipe, strictness)?;
+        let mut moments = contents.optimizer()?.unwrap_or_default();
+        imported.keep_known(&mut moments);
+        let batches = train.len().div_ceil(config.recipe.batch_size.max(1)) as u64;
+        let epochs_finished = contents.epochs_finished(&moments, batches);
+        let recipe = contents.settings(&config.recipe, epochs_finished)?;
+        let config = TrainConfig { recipe, run: config.run.clone() };
+        let mut trainer = Self::new(&config, train, test, device)?;
+        let Imported { checkpoint, report } = imported;
+        trainer.network = checkpoint.network(device)?;
+        let file = contents.file();
+        trainer.optimizer =
+            Optimizer::restore(&config.recipe, &mut trainer.network, &moments, file)?;
+        let steps = epochs_finished.checked_mul(batches).ok_or_else(|| {
+            Error::malformed(file, "epoch", epochs_finished, "a number of epochs")
+        })?;
+        trainer.progress = Progress { epochs_finished, steps, ..trainer.progress };
+        if epochs_finished > 0 {
+            let Recipe { batch_size, loss, .. } = config.recipe;
+            let found = evaluate(&mut trainer.network, test, batch_size, loss)?;
+            trainer.progress.judge(found.hits);
+        }
+        Ok((trainer, report))
     }
 
     /// Trains until it is done, or until the observer breaks off.
@@ -341,6 +383,11 @@ impl Trainer {
         Checkpoint::new(recipe, self.progress, self.network.state(), self.optimizer.state())
     }
 
+    /// The settings.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
     /// How far the training has come.
     pub fn progress(&self) -> &Progress {
         &self.progress
@@ -358,19 +405,28 @@ impl Checkpoint {
     /// # Errors
     /// [`ErrorKind::Malformed`] if they are not those of the network.
     pub fn network(&self, device: &Device) -> Result<Network, Error> {
-        let mut network = Network::new(&self.recipe.network, self.recipe.random_seed, device)?;
+        let described = &self.recipe.network;
+        // Before anything is built: a description of a few bytes can ask for all the memory there is.
+        let values: u64 = self.model.values().map(values_of).sum();
+        if described.weight_count() > values {
+            let expected = format!("the {} weights of {described}", described.weight_count());
+            let found = format!("{values} values");
+            return Err(Error::malformed(self.file(), "tensors of the model", found, expected));
+        }
+        let mut network = Network::new(described, self.recipe.random_seed, device)?;
         network
             .load_state(&self.model, Strictness::Strict)
-            .map_err(|error| named(error, self.file()))?;
+            .map_err(|error| named(error, self.file(), "model."))?;
         Ok(network)
     }
 }
 
-/// Says in which file the tensor is that the network does not accept.
-fn named(error: fewbit_nn::Error, file: &Path) -> Error {
+/// Says in which file the tensor is that the network does not accept, and what it is called there:
+/// `prefix` and the network's name for it.
+pub(crate) fn named(error: fewbit_nn::Error, file: &Path, prefix: &str) -> Error {
     use fewbit_nn::ErrorKind::{MissingState, StateMismatch, UnknownState};
 
-    let place = |name: &str| format!("tensor \"model.{name}\"");
+    let place = |name: &str| format!("tensor \"{prefix}{name}\"");
     match error.kind() {
         StateMismatch { name, got, expected } => Error::malformed(file, place(name), got, expected),
         MissingState { name } => Error::malformed(file, place(name), "nothing", "a tensor"),

@@ -14,7 +14,7 @@ use super::{
     Checkpoint, FIRST_MOMENT, FORMAT, METADATA, MODEL, Moments, SECOND_MOMENT, STEPS, VELOCITY,
 };
 use crate::config::Optim;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
     let no_safetensors =
@@ -35,14 +35,19 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
     if found != metadata.crc32c {
         return Err(Error::malformed(file, "checksum", found, metadata.crc32c));
     }
-    metadata.recipe.validate()?;
+    metadata.recipe.validate().map_err(|error| in_file(error, file))?;
     let mut model = BTreeMap::new();
     let mut parts = Parts::default();
     for (name, raw) in tensors {
         if let Some(own) = name.strip_prefix(MODEL) {
             model.insert(own.to_owned(), state_tensor(file, &name, &raw)?);
         } else if let Some(own) = name.strip_prefix(STEPS) {
-            parts.steps.insert(own.to_owned(), counter(file, &name, &raw)?);
+            let steps = counter(file, &name, &raw)?;
+            if steps > metadata.progress.steps {
+                let expected = format!("at most the {} of the training", metadata.progress.steps);
+                return Err(Error::malformed(file, format!("tensor {name:?}"), steps, expected));
+            }
+            parts.steps.insert(own.to_owned(), steps);
         } else if let Some((part, own)) = parts.of(&name) {
             part.insert(own, state_tensor(file, &name, &raw)?);
         } else {
@@ -57,7 +62,33 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
     }
     let optimizer = parts.join(file, metadata.recipe.optim)?;
     let Metadata { version, recipe, progress, .. } = metadata;
-    Ok(Checkpoint { recipe, progress, model, optimizer, version, file: file.to_owned() })
+    Ok(Checkpoint {
+        recipe,
+        progress,
+        model,
+        optimizer,
+        version,
+        file: file.to_owned(),
+        foreign: false,
+    })
+}
+
+/// Says in which file the setting is that cannot be.
+fn in_file(error: Error, file: &Path) -> Error {
+    use fewbit_nn::ErrorKind::InvalidConfig as InvalidNetwork;
+
+    match error.kind() {
+        ErrorKind::InvalidConfig { field, value, expected } => {
+            Error::malformed(file, field, value, expected)
+        }
+        ErrorKind::Network(cause) => match cause.kind() {
+            InvalidNetwork { field, value, expected } => {
+                Error::malformed(file, format_args!("network.{field}"), value, expected)
+            }
+            _ => error,
+        },
+        _ => error,
+    }
 }
 
 fn metadata(file: &Path, entry: Option<&String>) -> Result<Metadata, Error> {

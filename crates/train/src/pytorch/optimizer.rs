@@ -69,7 +69,7 @@ impl Contents {
     }
 
     /// The settings of the parameters, if the file has an optimizer.
-    fn group(&self) -> Result<Option<&Value>, Error> {
+    pub(super) fn group(&self) -> Result<Option<&Value>, Error> {
         let Some(groups) = self.root().get(OPTIM_DICT).and_then(|o| o.get("param_groups")) else {
             return Ok(None);
         };

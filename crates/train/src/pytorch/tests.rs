@@ -1,7 +1,9 @@
 //! Hand-written pickles: what is read, and what is refused where.
 
 mod hostile;
+mod starting;
 mod values;
+mod writing;
 mod written;
 
 use std::path::Path;

@@ -32,6 +32,7 @@ impl<'a> Outputs<'a> {
         let Some(folder) = folder else { return Ok(Self(None)) };
         // First: it keeps others out.
         let mut log = LogFile::open(&folder.log())?;
+        folder.remove_rests()?;
         let epochs = progress.epochs_finished;
         let metrics = MetricsFile::open(&folder.metrics(), epochs)?;
         let events = EventFile::open(&folder.tensorboard(), epochs, clock.now())?;

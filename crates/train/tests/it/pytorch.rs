@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fewbit_data::npz::NpzArchive;
-use fewbit_nn::network::{StateData, StateTensor, Strictness};
+use fewbit_nn::network::{LoadReport, StateData, StateTensor, Strictness};
 use fewbit_nn::{Device, Network, NetworkConfig, Pass, Tensor};
 use fewbit_train::pytorch::{Contents, recognizes};
-use fewbit_train::{Moments, Optimizer, Recipe};
+use fewbit_train::{Moments, Optim, Optimizer, Recipe, Silent, TrainConfig, Trainer, evaluate};
 
-use crate::shared;
+use crate::{TestClock, glyphs, plan, shared};
 
 /// The arrays of an archive whose names begin with `prefix`, without it.
 fn arrays(path: &Path, prefix: &str) -> BTreeMap<String, StateTensor> {
@@ -181,6 +181,50 @@ fn imported_networks_compute_the_stored_logits() {
             assert_eq!(optimizer.state(), moments, "{file}");
         }
     }
+}
+
+/// A training of PyTorch goes on here: network, optimizer, epoch and settings are those of the file.
+#[test]
+fn trainings_go_on() {
+    let Some(shared) = shared() else { return };
+    let contents = Contents::read(&shared.join("golden/f_ckpt_tfc_2w2a_best.tar")).unwrap();
+    let [train, test] = glyphs(3000, 200);
+    let mut config = plan("TFC_2W2A", Path::new("."));
+    // 60 steps in 2 epochs of 30.
+    (config.recipe.batch_size, config.recipe.epochs) = (100, 3);
+    (config.recipe.optim, config.recipe.lr) = (Optim::Sgd, 0.5);
+    let device = Device::cpu();
+    let (mut trainer, report) =
+        Trainer::import(&config, &contents, Strictness::Strict, &train, &test, &device).unwrap();
+    assert_eq!(report, LoadReport::default());
+    let recipe = &trainer.config().recipe;
+    assert_eq!((recipe.optim, recipe.lr, recipe.weight_decay), (Optim::Adam, 0.02, 0.0));
+    let start = trainer.checkpoint();
+    assert_same(&start.model, &contents.model().unwrap());
+    assert_eq!(start.optimizer, contents.optimizer().unwrap().unwrap());
+    assert_eq!((start.progress.epochs_finished, start.progress.steps), (2, 60));
+    let best = start.progress.best.unwrap();
+    let loss = recipe.loss;
+    let found = evaluate(trainer.network_mut(), &test, 100, loss).unwrap();
+    assert_eq!((best.epoch, best.test_top1_percent), (2, found.top1_percent));
+
+    trainer.run(None, &mut Silent, &TestClock::default()).unwrap();
+    assert_eq!((trainer.progress().epochs_finished, trainer.progress().steps), (3, 90));
+    let moments = trainer.checkpoint().optimizer;
+    assert!(moments.values().all(|m| matches!(m, Moments::Adam { steps: 90, .. })));
+    assert_ne!(trainer.checkpoint().model, start.model);
+
+    // What was imported is a checkpoint like others.
+    let resumed = Trainer::resume(
+        &TrainConfig { recipe: start.recipe.clone(), ..config },
+        &start,
+        &train,
+        &test,
+        &device,
+    );
+    let mut resumed = resumed.unwrap();
+    resumed.run(None, &mut Silent, &TestClock::default()).unwrap();
+    assert_eq!(resumed.checkpoint().to_bytes(), trainer.checkpoint().to_bytes());
 }
 
 /// The networks of Brevitas of 2019 end in another layer: that is said, and nothing is changed.
