@@ -2,6 +2,7 @@
 
 mod names;
 mod resnet;
+mod size;
 
 use std::fmt;
 use std::str::FromStr;
@@ -80,7 +81,7 @@ pub enum Architecture {
         /// Channels of each stage.
         widths: [usize; 4],
         /// The formats. Last, because TOML wants tables after plain values.
-        quantizers: ResnetQuantizers,
+        quantizers: Box<ResnetQuantizers>,
     },
 }
 
@@ -148,6 +149,7 @@ impl NetworkConfig {
         if self.image_shape.contains(&0) {
             return invalid("image_shape", format!("{:?}", self.image_shape), "no zero");
         }
+        self.validate_size()?;
         match &self.architecture {
             Architecture::Fc { hidden, dropout } => {
                 self.validate_bits()?;
@@ -231,7 +233,8 @@ mod tests {
     #[test]
     fn invalid_descriptions_name_the_field() {
         let good = NetworkConfig::named("TFC_1W1A").unwrap();
-        let cases: [(fn(&mut NetworkConfig), &str); 5] = [
+        type Spoil = fn(&mut NetworkConfig);
+        let cases: [(Spoil, &str); 5] = [
             (|c| c.weight_bit_width = 0, "weight_bit_width"),
             (|c| c.classes = 1, "classes"),
             (|c| c.image_shape = [1, 0, 28], "image_shape"),

@@ -205,6 +205,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes differ.
+    #[allow(clippy::should_implement_trait, reason = "operators would hide what can panic")]
     pub fn add(self, other: &Self) -> Self {
         assert_eq!(self.shape(), other.shape(), "shapes of the operands of an addition");
         Self(Dispatch::float_add(self.0, other.0.clone()))
@@ -214,6 +215,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes differ.
+    #[allow(clippy::should_implement_trait, reason = "operators would hide what can panic")]
     pub fn mul(self, other: &Self) -> Self {
         assert_eq!(self.shape(), other.shape(), "shapes of the operands of a multiplication");
         Self(Dispatch::float_mul(self.0, other.0.clone()))

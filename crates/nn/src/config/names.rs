@@ -149,7 +149,8 @@ fn resnet(name: &str, rest: &str) -> Option<NetworkConfig> {
     // All of f32: nothing is rounded.
     let whole = weights.mantissa_bit_width() == 23 && activations.mantissa_bit_width() == 23;
     let quantization = if whole { Quantization::Off } else { Quantization::On };
-    let architecture = Architecture::Resnet18 { widths: [64, 128, 256, 512], quantizers };
+    let architecture =
+        Architecture::Resnet18 { widths: [64, 128, 256, 512], quantizers: Box::new(quantizers) };
     Some(NetworkConfig { quantization, ..config(name, bits, [3, 32, 32], architecture) })
 }
 
