@@ -16,7 +16,11 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let same = "every engine named below computes the same bits";
+        let same = if self.outputs.iter().all(|output| output.equal_bits_in_every_order) {
+            "every engine named below computes the same bits"
+        } else {
+            "every engine named below computes the same bits up to the sums before the last bias"
+        };
         match self.verdict {
             Verdict::ProvedForAllInputs => writeln!(f, "proved for all inputs: {same}")?,
             Verdict::ProvedForTheseImages => {
@@ -100,7 +104,12 @@ fn layer_line(f: &mut fmt::Formatter<'_>, layer: &Layer) -> fmt::Result {
             )
         }
         (Verdict::ProvedForTheseImages, None, Some(reason)) => {
-            writeln!(f, "no image has this value: {}", printable(reason))
+            let shown = if layer.disagreements.is_empty() {
+                "no sum is too large in the images"
+            } else {
+                "no image has this value"
+            };
+            writeln!(f, "{shown}: {}", printable(reason))
         }
         (_, _, reason) => writeln!(f, "{}", printable(reason.as_deref().unwrap_or_default())),
     }
