@@ -80,6 +80,9 @@ impl Error {
             Inner::UnknownName { near, known, .. } if near.is_empty() => {
                 Some(format!("the model has {known} names, none of them similar"))
             }
+            Inner::UnknownName { near, known, .. } if near.len() == *known => {
+                Some(format!("the model has {}", list(near)))
+            }
             Inner::UnknownName { near, .. } => Some(format!("similar names: {}", list(near))),
             Inner::Node { fault: Fault::UnknownOperator { near: Some(near), .. }, .. } => {
                 Some(format!("did you mean {near}?"))
@@ -115,7 +118,10 @@ impl Error {
         known: impl Iterator<Item = &'a str>,
     ) -> Self {
         let known: Vec<&str> = known.collect();
-        let near = nearest(name, &known);
+        let near = match known.as_slice() {
+            few @ ([] | [_] | [_, _] | [_, _, _]) => few.iter().map(|&name| name.into()).collect(),
+            _ => nearest(name, &known),
+        };
         Self(Box::new(Inner::UnknownName { what, name: name.to_owned(), near, known: known.len() }))
     }
 

@@ -1,6 +1,6 @@
 //! From a file to a model that is ready to run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use fewbit_onnx::check;
@@ -26,9 +26,17 @@ pub(super) fn build(model: &ModelProto, options: Options) -> Result<Model, Error
     if graph.output.is_empty() {
         return Err(Error::malformed("the graph has no output"));
     }
+    let functions = model.functions.iter();
+    let own: HashSet<(&str, &str)> =
+        functions.map(|function| (canonical(function.domain()), function.name())).collect();
     let mut builder = Builder::new(graph, options)?;
     for index in order {
         let node = &graph.node[index];
+        // Whether the file's operator or the known one is meant, ONNX leaves to the program.
+        if own.contains(&(canonical(node.domain()), node.op_type())) {
+            let what = "an operator that the file defines itself";
+            return Err(Error::node(&label(index, node), Fault::unsupported(what)));
+        }
         builder.node(index, node, version(model, node.domain()))?;
     }
     builder.finish(graph)
@@ -36,10 +44,24 @@ pub(super) fn build(model: &ModelProto, options: Options) -> Result<Model, Error
 
 /// The version of an operator set: qonnx takes 1 for those that a file does not list, and 11 for ONNX itself.
 pub(crate) fn version(model: &ModelProto, domain: &str) -> i64 {
-    let standard = |domain: &str| matches!(domain, "" | "ai.onnx");
-    let same = |other: &str| other == domain || (standard(other) && standard(domain));
-    let listed = model.opset_import.iter().find(|set| same(set.domain()));
-    listed.map_or(if standard(domain) { ops::DEFAULT_VERSION } else { 1 }, |set| set.version())
+    let domain = canonical(domain);
+    let listed = model.opset_import.iter().find(|set| canonical(set.domain()) == domain);
+    let default = if domain.is_empty() { ops::DEFAULT_VERSION } else { 1 };
+    listed.map_or(default, |set| set.version())
+}
+
+/// ONNX's own operators go by two names.
+fn canonical(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn label(index: usize, node: &NodeProto) -> NodeLabel {
+    NodeLabel {
+        index,
+        name: node.name().to_owned(),
+        operator: node.op_type().to_owned(),
+        domain: node.domain().to_owned(),
+    }
 }
 
 struct Builder<'a> {
@@ -117,12 +139,7 @@ impl<'a> Builder<'a> {
     }
 
     fn node(&mut self, index: usize, node: &NodeProto, version: i64) -> Result<(), Error> {
-        let label = NodeLabel {
-            index,
-            name: node.name().to_owned(),
-            operator: node.op_type().to_owned(),
-            domain: node.domain().to_owned(),
-        };
+        let label = label(index, node);
         let operator = ops::build(node.op_type(), node.domain(), Attributes::new(node, version))
             .map_err(|fault| Error::node(&label, fault))?;
         let mut inputs = Vec::with_capacity(node.input.len());
