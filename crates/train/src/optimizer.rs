@@ -12,6 +12,9 @@ use crate::checkpoint::Moments;
 use crate::config::{Optim, Recipe};
 use crate::error::Error;
 
+/// Steps of the longest training: more do not fit the numbers of other programs.
+const MAX_STEPS: u64 = 1 << 53;
+
 /// Changes the parameters of a network by their gradients.
 #[derive(Debug)]
 pub struct Optimizer {
@@ -157,6 +160,10 @@ impl Optimizer {
                 let expected = format!("the parameters of {}", recipe.network.name);
                 return Err(Error::malformed(file, place("steps"), "a tensor", expected));
             };
+            let (Moments::Adam { steps, .. } | Moments::Sgd { steps, .. }) = moments;
+            if *steps >= MAX_STEPS {
+                return Err(Error::malformed(file, place("steps"), steps, "fewer than 2^53"));
+            }
             let restored = |part, tensor: &StateTensor| -> Result<Tensor, Error> {
                 match &tensor.data {
                     StateData::F32(values) if tensor.shape == *shape => {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fewbit_data::{Batch, Dataset, Loader, LoaderConfig};
-use fewbit_nn::network::{LoadReport, Strictness};
+use fewbit_nn::network::{LoadReport, StateData, StateTensor, Strictness};
 use fewbit_nn::{Device, Network, Tensor};
 
 use crate::accuracy::Meter;
@@ -407,7 +407,7 @@ impl Checkpoint {
     pub fn network(&self, device: &Device) -> Result<Network, Error> {
         let described = &self.recipe.network;
         // Before anything is built: a description of a few bytes can ask for all the memory there is.
-        let values: u64 = self.model.values().map(values_of).sum();
+        let values: u64 = self.model.values().map(value_count).sum();
         if described.weight_count() > values {
             let expected = format!("the {} weights of {described}", described.weight_count());
             let found = format!("{values} values");
@@ -418,6 +418,14 @@ impl Checkpoint {
             .load_state(&self.model, Strictness::Strict)
             .map_err(|error| named(error, self.file(), "model."))?;
         Ok(network)
+    }
+}
+
+/// The number of a tensor's values.
+fn value_count(tensor: &StateTensor) -> u64 {
+    match &tensor.data {
+        StateData::F32(values) => values.len() as u64,
+        StateData::I64(values) => values.len() as u64,
     }
 }
 
