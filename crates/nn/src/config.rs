@@ -83,6 +83,11 @@ pub enum Architecture {
         /// The formats. Last, because TOML wants tables after plain values.
         quantizers: Box<ResnetQuantizers>,
     },
+    /// The same with integers: weights with a scale per channel, activations with learned scales.
+    Resnet18Integer {
+        /// Channels of each stage.
+        widths: [usize; 4],
+    },
 }
 
 /// A convolution of CNV.
@@ -114,7 +119,7 @@ impl NetworkConfig {
     /// Looks a network up by its name, upper or lower case.
     ///
     /// Known are all names of these patterns, with `<W>` and `<A>` bits of weights and activations:
-    /// `TFC_<W>W<A>A` (also `SFC`, `LFC`, `CNV`) with 1 to 8 bits; `RESNET18_<W>W<A>A_FLOAT`,
+    /// `TFC_<W>W<A>A` (also `SFC`, `LFC`, `CNV`) with 1 to 8 bits, `RESNET18_<W>W<A>A` with 2 to 8; `RESNET18_<W>W<A>A_FLOAT`,
     /// followed by nothing (e4m3, e3m2, e2m1 for 8, 6 and 4 bits), a format as in `_E3M1`, or one for
     /// weights and one for activations; between `A` and `_FLOAT` may be `_8W8A_FIRST_LAYER`,
     /// `_LAST_LAYER` or `_FIRST_LAST_LAYER`: the weights of those layers are e4m3 (6 bits: e3m2).
@@ -174,6 +179,15 @@ impl NetworkConfig {
                 if left.is_none() {
                     let value = format!("{convolutions:?}");
                     return invalid("convolutions", value, "channels, and an image that is left");
+                }
+            }
+            Architecture::Resnet18Integer { widths } => {
+                self.validate_bits()?;
+                if widths.contains(&0) {
+                    return invalid("widths", format!("{widths:?}"), "four above 0");
+                }
+                if self.weight_bit_width == 1 {
+                    return invalid("weight_bit_width", "1".to_owned(), "2 to 8 bits");
                 }
             }
             Architecture::Resnet18 { widths, quantizers } => {

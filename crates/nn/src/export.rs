@@ -5,13 +5,18 @@
 //! which [`Network::forward_tapped`] hands them out, so that both can be compared.
 
 mod layers;
+mod qcdq;
 mod quantizers;
+
+pub use qcdq::to_qcdq_with;
 
 use fewbit_onnx::builder::{GraphBuilder, Node, node_name};
 use fewbit_onnx::proto::ModelProto;
 
 use crate::error::Error;
 use crate::network::{Layer, NamedLayer, Network, tensor_name};
+use crate::ops::Grid;
+use crate::quantizer::ActQuantizer;
 
 /// The name of the images in an exported file.
 pub const INPUT: &str = "global_in";
@@ -73,11 +78,11 @@ pub fn to_qonnx_with(network: &Network, config: &ExportConfig) -> Result<ModelPr
     let [channels, height, width] = network.config().image_shape;
     let mut graph = GraphBuilder::new(&network.config().name);
     graph.input(INPUT, &[config.batch, channels, height, width])?;
-    let mut exporter = Exporter { graph, current: INPUT.to_owned() };
+    let mut exporter = Exporter::new(graph, network.shared());
     for NamedLayer { name, layer } in network.layers() {
         exporter.layer(name, layer)?;
     }
-    let Exporter { mut graph, current } = exporter;
+    let Exporter { mut graph, current, .. } = exporter;
     graph.rename(&current, OUTPUT)?;
     graph.output(OUTPUT)?;
     graph.metadata("network", &network.config().name);
@@ -88,14 +93,44 @@ pub fn to_qonnx_with(network: &Network, config: &ExportConfig) -> Result<ModelPr
 }
 
 /// A graph in the making.
-struct Exporter {
+struct Exporter<'a> {
     graph: GraphBuilder,
     /// The tensor that the layers so far compute.
     current: String,
+    /// What is known about its values.
+    grid: Grid,
+    /// Quantizers that several layers use.
+    shared: &'a [ActQuantizer],
 }
 
-impl Exporter {
+impl<'a> Exporter<'a> {
+    /// Starts from the images.
+    fn new(graph: GraphBuilder, shared: &'a [ActQuantizer]) -> Self {
+        Self { graph, current: INPUT.to_owned(), grid: Grid::Plain, shared }
+    }
+
     fn layer(&mut self, name: &str, layer: &Layer) -> Result<(), Error> {
+        self.nodes(name, layer)?;
+        match layer {
+            Layer::Quantize(_)
+            | Layer::QuantizeShared(_)
+            | Layer::TruncatedAveragePool { .. }
+            | Layer::Flatten
+            | Layer::MaxPool(_)
+            | Layer::Dropout(_) => {}
+            Layer::ScaleShift { .. }
+            | Layer::Linear(_)
+            | Layer::Conv2d(_)
+            | Layer::BatchNorm(_)
+            | Layer::TensorNorm(_)
+            | Layer::Relu
+            | Layer::AveragePool(_)
+            | Layer::Residual(_) => self.grid = Grid::Plain,
+        }
+        Ok(())
+    }
+
+    fn nodes(&mut self, name: &str, layer: &Layer) -> Result<(), Error> {
         match layer {
             Layer::Flatten => self.flatten(name),
             Layer::ScaleShift { scale, shift } => self.scale_shift(name, *scale, *shift),
@@ -109,6 +144,10 @@ impl Exporter {
             Layer::Relu => self.relu(name),
             Layer::MaxPool(size) => self.max_pool(name, *size),
             Layer::AveragePool(size) => self.average_pool(name, *size),
+            Layer::QuantizeShared(number) => self.act_quantizer(name, &self.shared[*number]),
+            Layer::TruncatedAveragePool { size, bit_width } => {
+                self.truncated_average_pool(name, *size, *bit_width)
+            }
             Layer::Residual(residual) => self.residual(name, residual),
         }
     }

@@ -7,20 +7,24 @@ mod layer;
 mod layer_state;
 mod parameter;
 mod resnet;
+mod resnet_integer;
 mod scale_state;
 mod state;
 mod taps;
+mod truncated_pool;
 mod walk;
 
 pub(crate) use layer::part;
-pub use layer::{BatchNorm, Conv2d, Layer, Linear, NamedLayer, Residual, TensorNorm};
+pub use layer::{BatchNorm, Bias, Conv2d, Layer, Linear, NamedLayer, Residual, TensorNorm};
 pub use parameter::{Clipping, Parameter};
 pub use state::{LoadReport, StateData, StateTensor, Strictness};
 pub use taps::{Taps, tensor_name};
+pub(crate) use truncated_pool::TruncatedPool;
 
 use crate::config::{Architecture, NetworkConfig};
 use crate::error::{Error, ErrorKind};
 use crate::ops::Quantized;
+use crate::quantizer::ActQuantizer;
 use crate::tensor::{Device, Tensor};
 
 /// A network: its description, its layers in order of execution, and the device it runs on.
@@ -41,6 +45,7 @@ use crate::tensor::{Device, Tensor};
 pub struct Network {
     config: NetworkConfig,
     layers: Vec<NamedLayer>,
+    shared: Vec<ActQuantizer>,
     device: Device,
     seed: u64,
 }
@@ -64,6 +69,7 @@ impl Network {
     /// [`ErrorKind::InvalidConfig`] if the description cannot be built.
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Result<Self, Error> {
         config.validate()?;
+        let mut shared = vec![];
         let layers = match &config.architecture {
             Architecture::Fc { hidden, dropout } => {
                 fc::layers(config, hidden, *dropout, seed, device)?
@@ -74,8 +80,12 @@ impl Network {
             Architecture::Resnet18 { widths, quantizers } => {
                 resnet::layers(config, widths, quantizers, seed, device)?
             }
+            Architecture::Resnet18Integer { widths } => {
+                shared = resnet_integer::shared(config)?;
+                resnet_integer::layers(config, widths, seed, device)?
+            }
         };
-        Ok(Self { config: config.clone(), layers, device: device.clone(), seed })
+        Ok(Self { config: config.clone(), layers, shared, device: device.clone(), seed })
     }
 
     /// The description that the network was built from.
@@ -93,6 +103,11 @@ impl Network {
         let mut leaves = vec![];
         walk::leaves(&self.layers, &mut leaves);
         leaves
+    }
+
+    /// The quantizers that several layers use ([`Layer::QuantizeShared`]).
+    pub fn shared(&self) -> &[ActQuantizer] {
+        &self.shared
     }
 
     /// The device that holds the parameters.
@@ -130,26 +145,37 @@ impl Network {
             }));
         }
         let x = Quantized::plain(images.clone());
-        Ok(layer::forward(&mut self.layers, x, self.seed, pass, taps)?.value)
+        let mut run = layer::Run { seed: self.seed, pass, taps, shared: &mut self.shared };
+        Ok(layer::forward(&mut self.layers, x, &mut run)?.value)
     }
 
     /// The trainable tensors with their names, in an order that depends on the description alone.
     pub fn parameters_mut(&mut self) -> Vec<(String, &mut Parameter)> {
         let mut leaves = vec![];
         walk::leaves_mut(&mut self.layers, &mut leaves);
-        leaves
-            .into_iter()
-            .flat_map(|NamedLayer { name, layer }| {
-                let prefix = &*name;
-                let own = layer.parameters_mut().into_iter();
-                own.map(move |(own, parameter)| (format!("{prefix}.{own}"), parameter))
-            })
-            .collect()
+        // A shared quantizer has the name of the first layer that uses it.
+        let mut shared: Vec<_> = self.shared.iter_mut().map(Some).collect();
+        let mut parameters = vec![];
+        for NamedLayer { name, layer } in leaves {
+            if let Layer::QuantizeShared(number) = layer {
+                let quantizer = shared[*number].take();
+                if let Some(learned) = quantizer.and_then(ActQuantizer::learned_mut) {
+                    let name = format!("{name}.{}", scale_state::VALUE);
+                    parameters.push((name, learned.parameter_mut()));
+                }
+            }
+            for (own, parameter) in layer.parameters_mut() {
+                parameters.push((format!("{name}.{own}"), parameter));
+            }
+        }
+        parameters
     }
 
     /// Number of trainable values.
     pub fn parameter_count(&self) -> usize {
-        let parameters = self.leaves().into_iter().flat_map(|leaf| leaf.layer.parameters());
-        parameters.map(|(_, parameter)| parameter.value().len()).sum()
+        let own = self.leaves().into_iter().flat_map(|leaf| leaf.layer.parameters());
+        let own = own.map(|(_, parameter)| parameter);
+        let parameters = own.chain(self.shared.iter().filter_map(ActQuantizer::parameter));
+        parameters.map(|parameter| parameter.value().len()).sum()
     }
 }

@@ -17,6 +17,7 @@ mod scale_shift;
 mod statistic;
 mod tensor_norm;
 mod threshold;
+mod truncate;
 
 mod bits;
 mod extension;
@@ -38,3 +39,4 @@ pub use scale_shift::scale_shift;
 pub use statistic::{Statistic, channel_absmax, statistic};
 pub use tensor_norm::{tensor_norm_inference, tensor_norm_training};
 pub use threshold::threshold_to_scale;
+pub use truncate::{Truncation, truncate};

@@ -4,12 +4,14 @@
 //! the weight, or a parameter that starts from what a network meets in its first steps of training.
 
 mod act;
+mod bias;
 mod learned;
 mod restriction;
 mod rule;
 mod weight;
 
 pub use act::{ActQuantizer, ActQuantizerConfig, ActScale};
+pub use bias::BiasQuantizer;
 pub use learned::{Collection, LearnedScale};
 pub use restriction::Restriction;
 pub use weight::{WeightQuantizer, WeightQuantizerConfig, WeightScale};

@@ -23,6 +23,7 @@ pub(super) const SHIPPED: &[&str] = &[
     "CNV_1W1A",
     "CNV_1W2A",
     "CNV_2W2A",
+    "RESNET18_4W4A",
     "RESNET18_8W8A_FLOAT",
     "RESNET18_6W6A_FLOAT",
     "RESNET18_4W4A_FLOAT",
@@ -117,6 +118,12 @@ fn config(
 
 /// Reads what follows `RESNET18_`.
 fn resnet(name: &str, rest: &str) -> Option<NetworkConfig> {
+    let widths = [64, 128, 256, 512];
+    if let Some(bits) = bit_widths(rest) {
+        let architecture = Architecture::Resnet18Integer { widths };
+        return Some(config(name, bits, [3, 32, 32], architecture))
+            .filter(|config| config.validate().is_ok());
+    }
     let (before, after) = rest.split_once("_FLOAT")?;
     let (bits, others) = match before.split_once('_') {
         Some((bits, others)) => (bit_widths(bits)?, Some(others)),
@@ -149,8 +156,7 @@ fn resnet(name: &str, rest: &str) -> Option<NetworkConfig> {
     // All of f32: nothing is rounded.
     let whole = weights.mantissa_bit_width() == 23 && activations.mantissa_bit_width() == 23;
     let quantization = if whole { Quantization::Off } else { Quantization::On };
-    let architecture =
-        Architecture::Resnet18 { widths: [64, 128, 256, 512], quantizers: Box::new(quantizers) };
+    let architecture = Architecture::Resnet18 { widths, quantizers: Box::new(quantizers) };
     Some(NetworkConfig { quantization, ..config(name, bits, [3, 32, 32], architecture) })
 }
 
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn every_shipped_name_builds_itself() {
         let names = NetworkConfig::shipped_names();
-        assert_eq!(names.len(), 42);
+        assert_eq!(names.len(), 43);
         for name in names {
             let config = NetworkConfig::named(&name.to_lowercase()).unwrap();
             assert_eq!(config.name, name);
@@ -212,6 +218,8 @@ mod tests {
             "TFC_2W2A ",
             "CNV_9W1A",
             "RESNET18",
+            "RESNET18_1W4A",
+            "RESNET18_4W9A",
             "RESNET18_5W5A_FLOAT",
             "RESNET18_5W5A_FLOAT_E3M2",
             "RESNET18_5W5A_FLOATE3M1",

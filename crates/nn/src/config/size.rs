@@ -29,7 +29,7 @@ impl NetworkConfig {
                 let last = convolutions.last().map_or(channels, |convolution| convolution.channels);
                 sum.saturating_add(dense(product(&[last, left[0], left[1]]), hidden))
             }
-            Architecture::Resnet18 { widths, .. } => {
+            Architecture::Resnet18 { widths, .. } | Architecture::Resnet18Integer { widths } => {
                 // The first convolution, four of each stage, and the shortcuts between stages.
                 let stages = widths.iter().flat_map(|&width| [(width, 9); 4]);
                 let first = std::iter::once((widths[0], 9));
@@ -57,7 +57,7 @@ impl NetworkConfig {
         let depth = match &self.architecture {
             Architecture::Fc { hidden, .. } => hidden.len(),
             Architecture::Cnv { hidden, convolutions } => hidden.len().max(convolutions.len()),
-            Architecture::Resnet18 { .. } => 0,
+            Architecture::Resnet18 { .. } | Architecture::Resnet18Integer { .. } => 0,
         };
         if depth > MAX_LAYERS {
             return invalid("architecture", format!("{depth} layers"), "at most 1000");
@@ -103,7 +103,7 @@ mod tests {
         for (name, weights) in [
             ("TFC_1W1A", 784 * 64 + 2 * 64 * 64 + 64 * 10),
             ("LFC_1W1A", 784 * 1024 + 2 * 1024 * 1024 + 1024 * 10),
-            ("CNV_1W1A", 1_541_952),
+            ("CNV_1W1A", 1_542_848),
             ("RESNET18_8W8A_FLOAT", 11_164_352),
         ] {
             assert_eq!(named(name).weight_count(), weights, "{name}");

@@ -2,18 +2,20 @@
 
 use fewbit_onnx::tensor::TensorValue;
 
-use super::{Exporter, standard};
+use super::{Exporter, qonnx, standard};
 use crate::error::Error;
 use crate::network::{
-    BatchNorm, Conv2d, Linear, NamedLayer, Parameter, Residual, TensorNorm, part,
+    BatchNorm, Bias, Conv2d, Linear, NamedLayer, Parameter, Residual, TensorNorm, TruncatedPool,
+    part,
 };
+use crate::quantizer::BiasQuantizer;
 use crate::tensor::Tensor;
 
 /// What ONNX calls momentum: the share of the old statistics in the running ones. Evaluation does not
 /// use it.
 const ONNX_MOMENTUM: f32 = 0.9;
 
-impl Exporter {
+impl Exporter<'_> {
     pub(super) fn flatten(&mut self, name: &str) -> Result<(), Error> {
         let dims = self.dims(&self.current);
         let flat = [dims[0], dims[1..].iter().product()];
@@ -41,7 +43,12 @@ impl Exporter {
             unreachable!("the weight of a linear layer has two dimensions")
         };
         if let Some(bias) = &linear.bias {
-            let bias = self.parameter(name, "bias", bias)?;
+            let Bias { value, quantizer } = bias;
+            let mut bias = self.parameter(name, "bias", value)?;
+            if let BiasQuantizer::Integer(format) = *quantizer {
+                let scale = linear.quantizer.scale(linear.weight.value());
+                bias = self.bias_quantizer(name, &bias, format, scale)?;
+            }
             let batch = self.dims(&self.current)[0];
             let node = standard(name, part::GEMM, "Gemm")
                 .inputs([&*self.current, &weight, &bias])
@@ -108,6 +115,37 @@ impl Exporter {
             .ints("strides", &[size as i64; 2]);
         let dims = self.pooled(size);
         self.current = self.add(name, part::AVERAGE_POOL, node, &dims)?;
+        Ok(())
+    }
+
+    /// The mean of every window, then the operator that leaves bits out.
+    pub(super) fn truncated_average_pool(
+        &mut self,
+        name: &str,
+        size: usize,
+        bit_width: u32,
+    ) -> Result<(), Error> {
+        self.average_pool(name, size)?;
+        let Some(pool) = TruncatedPool::of(&self.grid, size, bit_width)? else { return Ok(()) };
+        let (scale, out_scale) = (pool.truncation.scale, pool.truncation.out_scale());
+        let mut number = |part: &str, value: f32| -> Result<String, Error> {
+            let tensor = format!("{name}.{}.{part}", part::TRUNC);
+            self.graph.initializer(&tensor, &TensorValue::scalar(value))?;
+            Ok(tensor)
+        };
+        let in_scale = number("scale", scale)?;
+        let out =
+            if scale == out_scale { in_scale.clone() } else { number("out_scale", out_scale)? };
+        let zero_point = self.graph.constant(&TensorValue::scalar(0.0_f32))?;
+        let (in_bits, out_bits) = (self.number(pool.sum_bits)?, self.number(bit_width)?);
+        let dims = self.dims(&self.current);
+        let node = qonnx(name, part::TRUNC, "Trunc")
+            .inputs([&*self.current, &in_scale, &zero_point, &in_bits, &out, &out_bits])
+            .int("narrow", 0)
+            .string("rounding_mode", pool.truncation.rounding_mode.name())
+            .int("signed", i64::from(pool.truncation.min < 0.0));
+        self.current = self.add(name, part::TRUNC, node, &dims)?;
+        self.grid = pool.grid;
         Ok(())
     }
 

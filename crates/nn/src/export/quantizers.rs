@@ -6,7 +6,7 @@ use fewbit_onnx::tensor::TensorValue;
 use super::{Exporter, qonnx};
 use crate::error::{Error, ErrorKind};
 use crate::network::{Parameter, part};
-use crate::ops::Scale;
+use crate::ops::{Grid, Scale};
 use crate::quantizer::{
     ActQuantizer, ActQuantizerConfig, ActScale, WeightQuantizer, WeightQuantizerConfig, WeightScale,
 };
@@ -36,7 +36,7 @@ enum Origin {
     Found,
 }
 
-impl Exporter {
+impl Exporter<'_> {
     pub(super) fn act_quantizer(
         &mut self,
         name: &str,
@@ -51,6 +51,7 @@ impl Exporter {
             | ActQuantizerConfig::Common { .. }
             | ActQuantizerConfig::None => Origin::Constant,
         };
+        self.grid = Grid::Scaled { format, scale: scale.clone() };
         let x = self.current.clone();
         let part = part::ACT_QUANT;
         let channel_axis = 1;
@@ -90,6 +91,36 @@ impl Exporter {
         let channel_axis = 0;
         let x = weight;
         self.quantizer(&Quantizer { layer: name, part, x, format, scale, origin, channel_axis })
+    }
+
+    /// Quantizes the stored tensor `bias` of a layer with the scales of its input and weight.
+    pub(super) fn bias_quantizer(
+        &mut self,
+        name: &str,
+        bias: &str,
+        format: IntegerFormat,
+        weight: Option<Scale>,
+    ) -> Result<String, Error> {
+        let (Grid::Scaled { scale: Scale::PerTensor(input), .. }, Some(Scale::PerTensor(weight))) =
+            (&self.grid, weight)
+        else {
+            return Err(Error::new(ErrorKind::NotExportable {
+                layer: name.to_owned(),
+                what: "a quantized bias beside an input or weight without a single scale"
+                    .to_owned(),
+                expected: "an input and a weight with one scale each",
+            }));
+        };
+        let scale = self.values(name, "bias_quant.scale", &[input * weight])?;
+        let zero_point = self.graph.constant(&TensorValue::scalar(0.0_f32))?;
+        let bit_width = self.number(format.bit_width())?;
+        let dims = self.dims(bias);
+        let node = qonnx(name, part::BIAS_QUANT, "Quant")
+            .inputs([bias, &scale, &zero_point, &bit_width])
+            .int("narrow", format.narrow_range().into())
+            .string("rounding_mode", ROUNDING_MODE)
+            .int("signed", format.signed().into());
+        self.add(name, part::BIAS_QUANT, node, &dims)
     }
 
     fn quantizer(&mut self, quantizer: &Quantizer<'_>) -> Result<String, Error> {
@@ -197,7 +228,7 @@ impl Exporter {
     }
 
     /// A small number as the constant that quantizers take.
-    fn number(&mut self, number: u32) -> Result<String, Error> {
+    pub(super) fn number(&mut self, number: u32) -> Result<String, Error> {
         Ok(self.graph.constant(&TensorValue::scalar(number as f32))?)
     }
 }

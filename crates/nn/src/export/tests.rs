@@ -33,7 +33,7 @@ fn annotation<'a>(model: &'a ModelProto, tensor: &str) -> Option<&'a str> {
 fn every_tensor_of_the_network_has_its_name_and_shape_in_the_file() {
     let small = NetworkConfig::shipped_names();
     let small = small.iter().filter(|name| name.contains("FC_")).map(String::as_str);
-    for name in small.chain(["CNV_2W2A", "RESNET18_5W5A_FLOAT_E3M1"]) {
+    for name in small.chain(["CNV_2W2A", "RESNET18_5W5A_FLOAT_E3M1", "RESNET18_4W4A"]) {
         let mut network = network(name);
         let config = ExportConfig { batch: 2, ..ExportConfig::default() };
         let model = to_qonnx_with(&network, &config).unwrap();
@@ -65,6 +65,7 @@ fn every_tensor_of_the_network_has_its_name_and_shape_in_the_file() {
         let (last, _) = tensors.pop().unwrap();
         let (logits, count) = match &name[..3] {
             "CNV" => ("linear_features.7.add.out", 2 + 6 * 4 + 2 + 1 + 2 * 4 + 2),
+            "RES" if name.ends_with("_4W4A") => ("linear.gemm.out", 20 * 5 + 8 * 3 + 3 + 2),
             "RES" => ("linear.gemm.out", 1 + 20 * 6 + 8 * 3 + 3 + 1),
             _ => ("features.15.add.out", 3 + 3 * 4 + 2),
         };
@@ -172,7 +173,7 @@ fn quantizers(
 ) -> Result<ModelProto, crate::Error> {
     let mut graph = fewbit_onnx::builder::GraphBuilder::new("g");
     graph.input(INPUT, &[2, 3]).unwrap();
-    let mut exporter = Exporter { graph, current: INPUT.to_owned() };
+    let mut exporter = Exporter::new(graph, &[]);
     let values: Vec<f32> = (0..12).map(|i| (i - 6) as f32).collect();
     let linear = Linear {
         weight: Parameter::new(Tensor::from_vec(values, &[4, 3], &Device::cpu()), Clipping::None),

@@ -1,12 +1,14 @@
 //! Parts that several families of networks are built from.
 
-use super::layer::{BatchNorm, Conv2d, Layer, Linear, NamedLayer};
+use super::layer::{BatchNorm, Bias, Conv2d, Layer, Linear, NamedLayer};
 use super::parameter::{Clipping, Parameter};
 use crate::config::{NetworkConfig, Quantization};
 use crate::error::Error;
 use crate::init;
 use crate::ops::Window;
-use crate::quantizer::{ActQuantizer, ActQuantizerConfig, WeightQuantizer, WeightQuantizerConfig};
+use crate::quantizer::{
+    ActQuantizer, ActQuantizerConfig, BiasQuantizer, WeightQuantizer, WeightQuantizerConfig,
+};
 use crate::tensor::{Device, Tensor};
 
 /// A list of layers in the making.
@@ -74,12 +76,17 @@ impl<'a> Blocks<'a> {
         shape: [usize; 2],
         start: Start,
         quantizer: WeightQuantizerConfig,
-        bias: Option<Start>,
+        bias: Option<(Start, BiasQuantizer)>,
     ) -> Result<(), Error> {
         let weight = self.parameter(&format!("{name}.weight"), &shape, start, &quantizer);
-        let bias = bias.map(|start| {
+        let bias = bias.map(|(start, quantizer)| {
             let none = WeightQuantizerConfig::None;
-            self.parameter(&format!("{name}.bias"), &shape[..1], start, &none)
+            let value = self.parameter(&format!("{name}.bias"), &shape[..1], start, &none);
+            let quantizer = match self.config.quantization {
+                Quantization::On => quantizer,
+                Quantization::Off => BiasQuantizer::None,
+            };
+            Bias { value, quantizer }
         });
         let quantizer = self.weight_quantizer(quantizer)?;
         self.push(name, Layer::Linear(Linear { weight, quantizer, bias }));

@@ -3,10 +3,11 @@
 use super::Pass;
 use super::parameter::{Clipping, Parameter};
 use super::taps::{Taps, tensor_name};
+use super::truncated_pool::TruncatedPool;
 use crate::error::Error;
 use crate::init;
 use crate::ops::{self, Affine, Formula, Quantized, Window};
-use crate::quantizer::{ActQuantizer, Mode, WeightQuantizer};
+use crate::quantizer::{ActQuantizer, BiasQuantizer, Mode, WeightQuantizer};
 use crate::tensor::{Device, Tensor};
 
 /// A layer and the name under which checkpoints and exported files know it.
@@ -32,6 +33,9 @@ pub enum Layer {
     },
     /// Quantizes activations.
     Quantize(Box<ActQuantizer>),
+    /// Quantizes activations with the quantizer of the [`Network`](super::Network) that has this number: several
+    /// layers have the same scale.
+    QuantizeShared(usize),
     /// In training, sets values to zero with this probability and scales the others up.
     Dropout(f64),
     /// A fully connected layer.
@@ -48,6 +52,13 @@ pub enum Layer {
     MaxPool(usize),
     /// The mean of every window of so many rows and columns.
     AveragePool(usize),
+    /// The mean of every window, whose lowest bits are left out.
+    TruncatedAveragePool {
+        /// Rows and columns of a window.
+        size: usize,
+        /// Bits of the integers that are left.
+        bit_width: u32,
+    },
     /// Two branches that start from the same tensor, added.
     Residual(Box<Residual>),
 }
@@ -59,8 +70,17 @@ pub struct Linear {
     pub weight: Parameter,
     /// What is applied to the weight before the product.
     pub quantizer: WeightQuantizer,
-    /// `[outputs]`, if there is one.
-    pub bias: Option<Parameter>,
+    /// What is added, if there is something.
+    pub bias: Option<Bias>,
+}
+
+/// A bias.
+#[derive(Debug)]
+pub struct Bias {
+    /// `[outputs]`.
+    pub value: Parameter,
+    /// What is applied to it before it is added.
+    pub quantizer: BiasQuantizer,
 }
 
 /// `y = x * Q(w)`, a cross-correlation.
@@ -124,7 +144,6 @@ const MOMENTUM: f32 = 0.1;
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub name: &'a str,
-    pub seed: u64,
     pub pass: Pass,
 }
 
@@ -154,14 +173,15 @@ impl Layer {
         &mut self,
         x: Quantized,
         place: Place<'_>,
-        taps: &mut Taps,
+        run: &mut Run<'_>,
     ) -> Result<Quantized, Error> {
+        let taps = &mut *run.taps;
         match self {
             Self::Flatten => {
                 let shape = x.value.shape();
-                let flat = x.value.reshape(&[shape[0], shape[1..].iter().product()]);
+                let flat = x.value.clone().reshape(&[shape[0], shape[1..].iter().product()]);
                 place.offer(taps, part::RESHAPE, &flat);
-                Ok(Quantized { value: flat, grid: x.grid })
+                Ok(Quantized { value: flat, ..x })
             }
             Self::ScaleShift { scale, shift } => {
                 let y = ops::scale_shift(x.value, *scale, -*shift);
@@ -173,17 +193,31 @@ impl Layer {
                 place.offer(taps, part::ACT_QUANT, &y.value);
                 Ok(y)
             }
+            Self::QuantizeShared(number) => {
+                let y = run.shared[*number].forward(&x.value, place.mode())?;
+                place.offer(taps, part::ACT_QUANT, &y.value);
+                Ok(y)
+            }
             Self::Dropout(probability) => Ok(match place.pass {
                 Pass::Training { step } => {
                     let stream = init::stream_of(&format!("{}/dropout/{step}", place.name));
-                    ops::dropout(&x, *probability, place.seed, stream)
+                    ops::dropout(&x, *probability, run.seed, stream)
                 }
                 Pass::Evaluation => x,
             }),
             Self::Linear(linear) => {
                 let weight = linear.quantizer.forward(&place.value(&mut linear.weight))?;
                 place.offer(taps, part::WEIGHT_QUANT, &weight.value);
-                let bias = linear.bias.as_mut().map(|bias| place.value(bias));
+                let bias = match &mut linear.bias {
+                    Some(Bias { value, quantizer }) => {
+                        let bias = quantizer.forward(&place.value(value), &x, &weight)?;
+                        if *quantizer != BiasQuantizer::None {
+                            place.offer(taps, part::BIAS_QUANT, &bias);
+                        }
+                        Some(bias)
+                    }
+                    None => None,
+                };
                 let y = ops::linear(&x, &weight, bias.as_ref())?;
                 let part = if bias.is_some() { part::GEMM } else { part::MATMUL };
                 place.offer(taps, part, &y);
@@ -221,27 +255,44 @@ impl Layer {
                 place.offer(taps, part::AVERAGE_POOL, &y);
                 Ok(Quantized::plain(y))
             }
+            Self::TruncatedAveragePool { size, bit_width } => {
+                let mean = ops::average_pool(&x.value, *size)?;
+                place.offer(taps, part::AVERAGE_POOL, &mean);
+                let Some(pool) = TruncatedPool::of(&x.grid, *size, *bit_width)? else {
+                    return Ok(Quantized::plain(mean));
+                };
+                let value = ops::truncate(mean, pool.truncation);
+                place.offer(taps, part::TRUNC, &value);
+                let scale = x.scale.map(|scale| scale.mul_scalar(pool.factor));
+                Ok(Quantized { value, grid: pool.grid, scale })
+            }
             Self::Residual(residual) => {
-                let main = forward(&mut residual.main, x.clone(), place.seed, place.pass, taps)?;
-                let other = forward(&mut residual.shortcut, x, place.seed, place.pass, taps)?;
+                let main = forward(&mut residual.main, x.clone(), run)?;
+                let other = forward(&mut residual.shortcut, x, run)?;
                 let y = main.value.add(&other.value);
-                place.offer(taps, part::ADD, &y);
+                place.offer(&mut *run.taps, part::ADD, &y);
                 Ok(Quantized::plain(y))
             }
         }
     }
 }
 
+/// What a forward pass carries through the layers.
+pub(super) struct Run<'a> {
+    pub seed: u64,
+    pub pass: Pass,
+    pub taps: &'a mut Taps,
+    pub shared: &'a mut [ActQuantizer],
+}
+
 /// Runs layers one after the other.
 pub(super) fn forward(
     layers: &mut [NamedLayer],
     x: Quantized,
-    seed: u64,
-    pass: Pass,
-    taps: &mut Taps,
+    run: &mut Run<'_>,
 ) -> Result<Quantized, Error> {
     layers.iter_mut().try_fold(x, |x, NamedLayer { name, layer }| {
-        layer.forward(x, Place { name, seed, pass }, taps)
+        layer.forward(x, Place { name, pass: run.pass }, run)
     })
 }
 
@@ -264,6 +315,8 @@ pub(crate) mod part {
     pub const RELU: &str = "relu";
     pub const MAX_POOL: &str = "max_pool";
     pub const AVERAGE_POOL: &str = "average_pool";
+    pub const TRUNC: &str = "trunc";
+    pub const BIAS_QUANT: &str = "bias_quant";
 }
 
 impl BatchNorm {

@@ -18,12 +18,14 @@ impl Layer {
             | Self::Relu
             | Self::MaxPool(_)
             | Self::AveragePool(_)
+            | Self::TruncatedAveragePool { .. }
+            | Self::QuantizeShared(_)
             | Self::Residual(_) => vec![],
             Self::Quantize(quantizer) => {
                 quantizer.parameter().map(|scale| (scale::VALUE, scale)).into_iter().collect()
             }
             Self::Linear(linear) => {
-                let bias = linear.bias.as_ref().map(|bias| ("bias", bias));
+                let bias = linear.bias.as_ref().map(|bias| ("bias", &bias.value));
                 [("weight", &linear.weight)].into_iter().chain(bias).collect()
             }
             Self::Conv2d(conv) => vec![("weight", &conv.weight)],
@@ -40,13 +42,15 @@ impl Layer {
             | Self::Relu
             | Self::MaxPool(_)
             | Self::AveragePool(_)
+            | Self::TruncatedAveragePool { .. }
+            | Self::QuantizeShared(_)
             | Self::Residual(_) => vec![],
             Self::Quantize(quantizer) => {
                 let learned = quantizer.learned_mut().map(LearnedScale::parameter_mut);
                 learned.map(|scale| (scale::VALUE, scale)).into_iter().collect()
             }
             Self::Linear(linear) => {
-                let bias = linear.bias.as_mut().map(|bias| ("bias", bias));
+                let bias = linear.bias.as_mut().map(|bias| ("bias", &mut bias.value));
                 [("weight", &mut linear.weight)].into_iter().chain(bias).collect()
             }
             Self::Conv2d(conv) => vec![("weight", &mut conv.weight)],
@@ -58,7 +62,7 @@ impl Layer {
     /// Everything that a checkpoint keeps, with its name inside of the layer.
     pub(super) fn state(&self) -> Vec<(String, StateTensor)> {
         if let Self::Quantize(quantizer) = self {
-            return quantizer.learned().map_or_else(Vec::new, scale::state);
+            return scale::of(quantizer);
         }
         let mut state: Vec<(String, StateTensor)> = self
             .parameters()
@@ -79,6 +83,8 @@ impl Layer {
             | Self::Relu
             | Self::MaxPool(_)
             | Self::AveragePool(_)
+            | Self::TruncatedAveragePool { .. }
+            | Self::QuantizeShared(_)
             | Self::Residual(_) => {}
             Self::BatchNorm(BatchNorm { running_mean, running_var, batches_tracked, .. }) => {
                 let channels = [running_mean.len()];
@@ -97,9 +103,7 @@ impl Layer {
     /// What the state may contain although it does not now, or lack although it contains it now.
     pub(super) fn optional_state(&self) -> Vec<(String, StateTensor)> {
         match self {
-            Self::Quantize(quantizer) => {
-                quantizer.learned().map_or_else(Vec::new, scale::optional_state)
-            }
+            Self::Quantize(quantizer) => scale::optional(quantizer),
             Self::Flatten
             | Self::ScaleShift { .. }
             | Self::Dropout(_)
@@ -110,6 +114,8 @@ impl Layer {
             | Self::Relu
             | Self::MaxPool(_)
             | Self::AveragePool(_)
+            | Self::TruncatedAveragePool { .. }
+            | Self::QuantizeShared(_)
             | Self::Residual(_) => vec![],
         }
     }
@@ -122,10 +128,7 @@ impl Layer {
         entry: impl Fn(&str) -> Option<&'a StateTensor>,
     ) {
         if let Self::Quantize(quantizer) = self {
-            if let Some(learned) = quantizer.learned_mut() {
-                scale::load(learned, device, entry);
-            }
-            return;
+            return scale::load(quantizer, device, entry);
         }
         for (name, parameter) in self.parameters_mut() {
             if let Some(tensor) = entry(name) {
@@ -143,6 +146,8 @@ impl Layer {
             | Self::Relu
             | Self::MaxPool(_)
             | Self::AveragePool(_)
+            | Self::TruncatedAveragePool { .. }
+            | Self::QuantizeShared(_)
             | Self::Residual(_) => {}
             Self::BatchNorm(norm) => {
                 if let Some(tensor) = entry("running_mean") {

@@ -5,15 +5,15 @@ use super::layer::{Layer, NamedLayer, Residual};
 use crate::config::{NetworkConfig, ResnetQuantizers};
 use crate::error::Error;
 use crate::ops::Window;
-use crate::quantizer::WeightQuantizerConfig;
+use crate::quantizer::{BiasQuantizer, WeightQuantizerConfig};
 use crate::tensor::Device;
 
 /// Variance offset of all normalizations.
-const EPSILON: f32 = 1e-5;
+pub(super) const EPSILON: f32 = 1e-5;
 /// Blocks of each stage.
-const BLOCKS: usize = 2;
+pub(super) const BLOCKS: usize = 2;
 /// Rows and columns of a kernel.
-const KERNEL: usize = 3;
+pub(super) const KERNEL: usize = 3;
 
 /// Builds the layers under their published names.
 ///
@@ -51,7 +51,8 @@ pub(super) fn layers(
     stem.quantize("linear.input_quant", activations)?;
     let inputs = inputs * (height.div_ceil(8) / size) * (width.div_ceil(8) / size);
     let start = Start::Uniform(1.0 / (inputs as f32).sqrt());
-    stem.linear("linear", [config.classes, inputs], start, last, Some(start))?;
+    let bias = Some((start, BiasQuantizer::None));
+    stem.linear("linear", [config.classes, inputs], start, last, bias)?;
     Ok(stem.layers)
 }
 

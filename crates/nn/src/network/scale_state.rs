@@ -2,7 +2,7 @@
 
 use super::layer_state::f32_values;
 use super::state::{StateData, StateTensor};
-use crate::quantizer::{Collection, LearnedScale};
+use crate::quantizer::{ActQuantizer, Collection};
 use crate::tensor::{Device, Tensor};
 
 /// The threshold that evaluation uses: what has been measured, later the parameter.
@@ -16,7 +16,8 @@ const PASSES: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scalin
 const PARAMETER: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.waiting";
 
 /// Nothing before the first pass; while the threshold is measured, what it takes to go on.
-pub fn state(learned: &LearnedScale) -> Vec<(String, StateTensor)> {
+pub fn of(quantizer: &ActQuantizer) -> Vec<(String, StateTensor)> {
+    let Some(learned) = quantizer.learned() else { return vec![] };
     let passes = learned.collection().passes;
     if passes == 0 {
         return vec![];
@@ -30,7 +31,8 @@ pub fn state(learned: &LearnedScale) -> Vec<(String, StateTensor)> {
 }
 
 /// All entries that there can be.
-pub fn optional_state(learned: &LearnedScale) -> Vec<(String, StateTensor)> {
+pub fn optional(quantizer: &ActQuantizer) -> Vec<(String, StateTensor)> {
+    let Some(learned) = quantizer.learned() else { return vec![] };
     let threshold = numbers(learned.threshold());
     vec![
         (VALUE.to_owned(), threshold.clone()),
@@ -47,13 +49,13 @@ fn numbers(values: Vec<f32>) -> StateTensor {
     }
 }
 
-/// Takes over what [`state`] returned. A threshold alone ends the measuring, as in the original.
+/// Takes over what [`of`] returned. A threshold alone ends the measuring, as in the original.
 pub fn load<'a>(
-    learned: &mut LearnedScale,
+    quantizer: &mut ActQuantizer,
     device: &Device,
     entry: impl Fn(&str) -> Option<&'a StateTensor>,
 ) {
-    let Some(value) = entry(VALUE) else { return };
+    let (Some(learned), Some(value)) = (quantizer.learned_mut(), entry(VALUE)) else { return };
     let parameter = |tensor: &StateTensor| {
         let values = f32_values(tensor).to_vec();
         let shape = [values.len()];

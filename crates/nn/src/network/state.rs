@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{NamedLayer, Network, walk};
+use super::{Layer, NamedLayer, Network, scale_state, walk};
 use crate::error::{Error, ErrorKind};
 
 /// One named tensor of a network's state.
@@ -70,7 +70,11 @@ impl Network {
     pub fn state(&self) -> BTreeMap<String, StateTensor> {
         let mut state = BTreeMap::new();
         for NamedLayer { name, layer } in self.leaves() {
-            for (own, tensor) in layer.state() {
+            let entries = match layer {
+                Layer::QuantizeShared(number) => scale_state::of(&self.shared[*number]),
+                layer => layer.state(),
+            };
+            for (own, tensor) in entries {
                 state.insert(format!("{name}.{own}"), tensor);
             }
         }
@@ -81,7 +85,11 @@ impl Network {
     fn optional_state(&self) -> BTreeMap<String, StateTensor> {
         let mut state = BTreeMap::new();
         for NamedLayer { name, layer } in self.leaves() {
-            for (own, tensor) in layer.optional_state() {
+            let entries = match layer {
+                Layer::QuantizeShared(number) => scale_state::optional(&self.shared[*number]),
+                layer => layer.optional_state(),
+            };
+            for (own, tensor) in entries {
                 state.insert(format!("{name}.{own}"), tensor);
             }
         }
@@ -126,7 +134,12 @@ impl Network {
         let mut leaves = vec![];
         walk::leaves_mut(&mut self.layers, &mut leaves);
         for NamedLayer { name, layer } in leaves {
-            layer.load_state(&device, |own| state.get(&format!("{name}.{own}")));
+            let entry = |own: &str| state.get(&format!("{name}.{own}"));
+            if let Layer::QuantizeShared(number) = layer {
+                scale_state::load(&mut self.shared[*number], &device, entry);
+            } else {
+                layer.load_state(&device, entry);
+            }
         }
         Ok(report)
     }

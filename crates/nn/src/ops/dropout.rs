@@ -80,5 +80,5 @@ pub fn dropout(x: &Quantized, probability: f64, seed: u64, stream: u64) -> Quant
             Grid::Scaled { format: *format, scale }
         }
     };
-    Quantized { value: Tensor::from_primitive(value), grid }
+    Quantized::constant(Tensor::from_primitive(value), grid)
 }

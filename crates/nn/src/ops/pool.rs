@@ -193,7 +193,7 @@ pub fn max_pool(x: &Quantized, size: usize) -> Result<Quantized, Error> {
         Grid::Scaled { scale: Scale::PerTensor(_), .. } => x.grid.clone(),
         Grid::Scaled { .. } | Grid::Plain => Grid::Plain,
     };
-    Ok(Quantized { value, grid })
+    Ok(Quantized { value, grid, scale: x.scale.clone() })
 }
 
 /// Takes the mean of each window: the sum in `f32` in the order of the rows, divided by the number.

@@ -16,12 +16,19 @@ pub struct Quantized {
     pub value: Tensor,
     /// What is known about them.
     pub grid: Grid,
+    /// The scale as a tensor, if it is no constant: gradients flow to it.
+    pub scale: Option<Tensor>,
 }
 
 impl Quantized {
     /// A tensor of which nothing is known.
     pub fn plain(value: Tensor) -> Self {
-        Self { value, grid: Grid::Plain }
+        Self { value, grid: Grid::Plain, scale: None }
+    }
+
+    /// A tensor with a scale that is a constant.
+    pub fn constant(value: Tensor, grid: Grid) -> Self {
+        Self { value, grid, scale: None }
     }
 }
 

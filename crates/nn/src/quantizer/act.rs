@@ -229,17 +229,18 @@ impl ActQuantizer {
             return Ok(Quantized::plain(x.clone()));
         };
         let (format, rule) = (*format, *rule);
-        let (value, scale) = match scale {
+        match scale {
             Source::Constant(scale) => {
                 let value = ops::fake_quantize(x.clone(), *scale, rule);
-                (value, Scale::PerTensor(*scale))
+                let scale = Scale::PerTensor(*scale);
+                Ok(Quantized::constant(value, Grid::Scaled { format, scale }))
             }
             Source::Learned(learned) => {
-                let scale = learned.scale(x, mode)?;
-                let value = ops::fake_quantize_scaled(x.clone(), &scale, rule);
-                (value, learned.as_numbers(&scale))
+                let tensor = learned.scale(x, mode)?;
+                let value = ops::fake_quantize_scaled(x.clone(), &tensor, rule);
+                let scale = learned.as_numbers(&tensor);
+                Ok(Quantized { value, grid: Grid::Scaled { format, scale }, scale: Some(tensor) })
             }
-        };
-        Ok(Quantized { value, grid: Grid::Scaled { format, scale } })
+        }
     }
 }

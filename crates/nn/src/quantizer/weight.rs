@@ -147,15 +147,15 @@ impl WeightQuantizer {
             let scale = self.constant();
             let value = ops::fake_quantize(weight.clone(), scale, rule);
             let grid = Grid::Scaled { format, scale: Scale::PerTensor(scale) };
-            return Ok(Quantized { value, grid });
+            return Ok(Quantized::constant(value, grid));
         };
-        let scale = self.scale_tensor(weight, granularity);
-        let value = ops::fake_quantize_scaled(weight.clone(), &scale, rule);
+        let tensor = self.scale_tensor(weight, granularity);
+        let value = ops::fake_quantize_scaled(weight.clone(), &tensor, rule);
         let scale = match granularity {
-            Granularity::PerTensor => Scale::PerTensor(scale.item()),
-            Granularity::PerChannel => Scale::PerChannel(scale.to_vec().into()),
+            Granularity::PerTensor => Scale::PerTensor(tensor.item()),
+            Granularity::PerChannel => Scale::PerChannel(tensor.to_vec().into()),
         };
-        Ok(Quantized { value, grid: Grid::Scaled { format, scale } })
+        Ok(Quantized { value, grid: Grid::Scaled { format, scale }, scale: Some(tensor) })
     }
 
     /// The scale that a weight has: a number, or one for each output channel. `None` without quantizer.

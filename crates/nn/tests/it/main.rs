@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
+mod biases_and_pools;
 mod golden;
 mod gradients;
 mod integers;

@@ -32,6 +32,7 @@ fn parameters_and_entries_are_counted_as_published() {
         ("LFC_1W2A", 2_916_354, 23),
         ("CNV_1W1A", 1_546_690, 53),
         ("RESNET18_5W5A_FLOAT_E3M1", 11_173_962, 122),
+        ("RESNET18_4W4A", 11_173_982, 122),
     ];
     for (name, parameters, entries) in cases {
         let network = Network::new(&config(name), 1, &Device::cpu()).unwrap();
@@ -171,7 +172,9 @@ fn convolutional_networks_learn_their_images() {
     *hidden = vec![32];
     convolutions.iter_mut().for_each(|convolution| convolution.channels = 8);
     let baseline = narrow("RESNET18_32W32A_FLOAT_E8M23", [8, 8, 8, 8]);
-    for config in [unscaled, scaled, cnv, baseline] {
+    let mut integer = config("RESNET18_4W4A");
+    integer.architecture = Architecture::Resnet18Integer { widths: [8, 8, 8, 8] };
+    for config in [unscaled, scaled, cnv, baseline, integer] {
         config.validate().unwrap();
         let losses = losses(&config, 25);
         assert!(losses[24] < 0.7 * losses[0], "{}: {losses:?}", config.name);
