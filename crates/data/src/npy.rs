@@ -66,9 +66,20 @@ pub trait Element: sealed::Sealed + Copy + 'static {
 /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) if it is no such file or its size is not the one its header promises,
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for element types that [`DType`] does not have.
 pub fn read(path: &Path) -> Result<NpyArray, Error> {
+    check_regular(path)?;
     let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
     let length = file.metadata().map_err(|source| Error::io("read", path, source))?.len();
     decode(BufReader::new(file), length, path, "")
+}
+
+/// Refuses what is no file with an end: folders, devices, and pipes, which cannot be opened without waiting.
+pub(crate) fn check_regular(path: &Path) -> Result<(), Error> {
+    let metadata = std::fs::metadata(path).map_err(|source| Error::io("open", path, source))?;
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let reason = std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file");
+    Err(Error::io("read", path, reason))
 }
 
 /// Writes a `.npy` file; it appears whole or not at all.

@@ -36,6 +36,7 @@ impl NpzArchive {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be read, [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) if it is no zip archive,
     /// or holds something that is no array, or two arrays of one name.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        npy::check_regular(path)?;
         let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
         Self::from_bytes(bytes, path)
     }

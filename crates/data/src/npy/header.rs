@@ -1,6 +1,6 @@
 //! The header of an array: a magic number, a version, and a Python dictionary in text.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::DType;
@@ -40,7 +40,11 @@ impl Header {
         let mut fill = |buffer: &mut [u8], offset: usize| {
             reader.read_exact(buffer).map_err(|error| {
                 let place = place(&format!("byte {offset}"));
-                Error::malformed(path, place, error, "the header of a .npy array")
+                let found = match error.kind() {
+                    ErrorKind::UnexpectedEof => "the end of the file".to_owned(),
+                    _ => error.to_string(),
+                };
+                Error::malformed(path, place, found, "the header of a .npy array")
             })
         };
         fill(&mut fixed[..10], 0)?;

@@ -223,6 +223,23 @@ fn mutated_bytes_never_panic() {
 }
 
 #[test]
+fn what_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cases = vec![folder.path().to_owned()];
+    if Path::new("/dev/zero").exists() {
+        cases.push("/dev/zero".into());
+    }
+    for path in cases {
+        let archive = fewbit_data::npz::NpzArchive::open(&path).map(drop);
+        for error in [npy::read(&path).unwrap_err(), archive.unwrap_err()] {
+            let message = error.to_string();
+            assert!(message.contains("not a regular file"), "{message}");
+            assert!(message.contains(path.to_str().unwrap()), "{message}");
+        }
+    }
+}
+
+#[test]
 fn a_failed_write_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let array = NpyArray::new(vec![1], vec![1u8]).unwrap();
