@@ -7,6 +7,7 @@ mod batch_normalization;
 mod bipolar_quant;
 mod cast;
 mod clip;
+mod compare;
 mod concat;
 mod constant;
 mod conv;
@@ -232,6 +233,7 @@ const STANDARD: &[(&str, Build)] = &[
     ("Gemm", gemm::new),
     ("GlobalAveragePool", average_pool::global),
     ("GlobalMaxPool", max_pool::global),
+    ("GreaterOrEqual", compare::greater_or_equal),
     ("Identity", identity::new),
     ("MatMul", matmul::new),
     ("MaxPool", max_pool::new),
@@ -257,6 +259,7 @@ const STANDARD: &[(&str, Build)] = &[
     ("Transpose", transpose::new),
     ("Unsqueeze", squeeze::unsqueeze),
     ("Upsample", resize::upsample),
+    ("Where", compare::choose),
 ];
 
 /// The operators of QONNX.

@@ -1,5 +1,7 @@
 //! Clip.
 
+use std::sync::Arc;
+
 use super::unary::map;
 use super::{Context, Input, Inputs, Operator, only, only_first_batched};
 use crate::attributes::Attributes;
@@ -46,14 +48,10 @@ impl Operator for Clip {
                     max.map_or(x, |max| if x > max { max } else { x })
                 })
             }
-            Data::I64(x) => {
-                let (min, max) = (limit(min, "input 1 (min)")?, limit(max, "input 2 (max)")?);
-                map(x, |x: i64| x.max(min.unwrap_or(i64::MIN)).min(max.unwrap_or(i64::MAX)))
-            }
-            Data::I32(x) => {
-                let (min, max) = (limit(min, "input 1 (min)")?, limit(max, "input 2 (max)")?);
-                map(x, |x: i32| x.max(min.unwrap_or(i32::MIN)).min(max.unwrap_or(i32::MAX)))
-            }
+            Data::I64(x) => integers(x, min, max)?,
+            Data::I32(x) => integers(x, min, max)?,
+            Data::I8(x) => integers(x, min, max)?,
+            Data::U8(x) => integers(x, min, max)?,
             _ => return Err(Fault::unsupported(format_args!("an input of type {dtype}"))),
         };
         Ok(vec![Tensor::new(Value::of(shape, data))])
@@ -62,6 +60,21 @@ impl Operator for Clip {
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         only_first_batched(inputs)
     }
+}
+
+fn integers<T: Element + Ord>(
+    x: Arc<Vec<T>>,
+    min: Option<Tensor>,
+    max: Option<Tensor>,
+) -> Result<Data, Fault>
+where
+    Data: From<Vec<T>> + From<Arc<Vec<T>>>,
+{
+    let (min, max) = (limit(min, "input 1 (min)")?, limit(max, "input 2 (max)")?);
+    Ok(map(x, |x: T| {
+        let x = min.map_or(x, |min| x.max(min));
+        max.map_or(x, |max| x.min(max))
+    }))
 }
 
 fn limit<T: Element>(tensor: Option<Tensor>, what: &str) -> Result<Option<T>, Fault> {
