@@ -320,9 +320,13 @@ fn constant_name(value: &TensorValue) -> Result<String, Error> {
     let (kind, numbers): (_, Vec<String>) = match value.data() {
         TensorData::F32(values) => ("", values.iter().map(f32::to_string).collect()),
         TensorData::I64(values) => ("i64_", values.iter().map(i64::to_string).collect()),
+        TensorData::I8(values) => ("i8_", values.iter().map(i8::to_string).collect()),
+        TensorData::U8(values) => ("u8_", values.iter().map(u8::to_string).collect()),
         _ => {
             let found = format_args!("a constant of {}", value.data_type().as_str_name());
-            return Err(Error::new(ErrorKind::Unsupported, found).expected("FLOAT or INT64"));
+            return Err(
+                Error::new(ErrorKind::Unsupported, found).expected("FLOAT, INT64, INT8 or UINT8")
+            );
         }
     };
     if numbers.len() > LONGEST_CONSTANT || numbers.is_empty() {

@@ -27,6 +27,14 @@ impl Node {
         Self::of(QONNX_DOMAIN, name, op_type)
     }
 
+    /// A node of another graph; `version` of its operator set is known to have it, and `outputs` are the
+    /// names and shapes of its outputs, which have elements of `f32`.
+    pub fn copy(node: &NodeProto, version: i64, outputs: &[(&str, &[usize])]) -> Self {
+        let proto = NodeProto { output: Vec::new(), ..node.clone() };
+        let copy = Self { proto, version, outputs: Vec::new() };
+        outputs.iter().fold(copy, |copy, (name, dims)| copy.output(name, dims))
+    }
+
     fn of(domain: &str, name: &str, op_type: &str) -> Self {
         let proto = NodeProto {
             name: Some(name.to_owned()),
