@@ -190,3 +190,67 @@ fn descriptions_of_convolutional_networks_round_trip() {
         assert!(serde_json::from_str::<NetworkConfig>(&broken).is_err(), "{broken}");
     }
 }
+
+#[test]
+fn states_have_the_names_and_shapes_of_published_checkpoints() {
+    let Some(shared) = shared() else { return };
+    let text = std::fs::read_to_string(shared.join("golden/f_ckpt_info.json")).unwrap();
+    let info: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for (key, name, entries) in [
+        ("tfc_2w2a", "TFC_2W2A", 23),
+        ("cnv_1w1a", "CNV_1W1A", 53),
+        ("resnet18_e4m3", "RESNET18_8W8A_FLOAT_E4M3", 122),
+        ("resnet18_4w4a", "RESNET18_4W4A", 150),
+    ] {
+        let state: BTreeMap<String, StateTensor> = info[key]["keys"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, described)| {
+                let shape = described[0].as_array().unwrap().iter();
+                let shape: Vec<usize> =
+                    shape.map(|size| usize::try_from(size.as_u64().unwrap()).unwrap()).collect();
+                let tensor = match described[1].as_str().unwrap() {
+                    kind if kind.contains("int64") => StateTensor::counter(3),
+                    _ => StateTensor::f32(&shape, vec![0.5; shape.iter().product()]),
+                };
+                (name.clone(), tensor)
+            })
+            .collect();
+        assert_eq!(state.len(), entries, "{key}");
+        let mut network = Network::new(&config(name), 1, &Device::cpu()).unwrap();
+        network.load_state(&state, Strictness::Strict).unwrap();
+        assert_eq!(network.state(), state, "{key}");
+    }
+}
+
+#[test]
+fn scales_that_are_being_measured_go_on_after_a_restart() {
+    let mut integer = config("RESNET18_4W4A");
+    integer.architecture = Architecture::Resnet18Integer { widths: [4, 4, 4, 4] };
+    let values = (0..4 * 3072_u64).map(|i| ((i * 2_654_435_761) >> 7 & 255) as f32 / 255.0);
+    let images = Tensor::from_vec(values.collect(), &[4, 3, 32, 32], &Device::cpu());
+    let step = |network: &mut Network, step| {
+        network.forward(&images, Pass::Training { step }).unwrap().to_vec()
+    };
+    let mut whole = Network::new(&integer, 1, &Device::cpu()).unwrap();
+    // Shared quantizers measure twice in each step: 300 passes end between steps 150 and 151.
+    let mut saved = BTreeMap::new();
+    for i in 0..153 {
+        step(&mut whole, i);
+        if i == 148 {
+            saved = whole.state();
+        }
+    }
+    let mut resumed = Network::new(&integer, 2, &Device::cpu()).unwrap();
+    resumed.load_state(&saved, Strictness::Strict).unwrap();
+    for i in 149..153 {
+        step(&mut resumed, i);
+    }
+    assert_eq!(whole.state(), resumed.state());
+    let counters = |state: &BTreeMap<String, StateTensor>| {
+        state.keys().filter(|name| name.ends_with("scaling_impl.counter")).count()
+    };
+    // 28 rectifiers; 16 of them share 8 quantizers, which have their parameters by now.
+    assert_eq!((counters(&saved), counters(&whole.state())), (28, 12));
+}
