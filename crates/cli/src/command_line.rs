@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{data, eval, export, formats, prove, run, train, verify};
 
@@ -86,6 +86,21 @@ fn help(examples: &[Example], notes: &str) -> String {
     text.trim_end().to_owned()
 }
 
+/// The flags of all commands, as they are read.
+pub fn definition() -> clap::Command {
+    // What follows `--lr` is its value even where that is `-1`: no unknown flag, but a bad number.
+    fn with_negative_numbers(command: clap::Command) -> clap::Command {
+        let takes_numbers =
+            |arg: &clap::Arg| !arg.is_positional() && arg.get_action().takes_values();
+        command
+            .mut_args(
+                |arg| if takes_numbers(&arg) { arg.allow_negative_numbers(true) } else { arg },
+            )
+            .mut_subcommands(with_negative_numbers)
+    }
+    with_negative_numbers(Cli::command())
+}
+
 /// Makes `--num_workers` and `--num-workers` the same flag. Values, also those after `=`, stay.
 pub fn normalise(argv: Vec<OsString>) -> Vec<OsString> {
     let mut flags_end = false;
@@ -129,8 +144,6 @@ impl<T: std::str::FromStr> std::str::FromStr for Nullable<T> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn normalised(argv: &[&str]) -> Vec<String> {
@@ -142,7 +155,27 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn negative_numbers_are_values() {
+        for (line, words) in [
+            ("train --lr -1 --dry-run", None),
+            ("train --epochs -3", Some("invalid value '-3' for '--epochs")),
+            ("run m.onnx --limit -2 --dataset glyphs", Some("invalid value '-2' for '--limit")),
+            ("formats --threads -1", Some("invalid value '-1' for '--threads")),
+            ("eval -1", Some("unexpected argument '-1'")),
+        ] {
+            let argv = ["fewbit"].into_iter().chain(line.split_whitespace());
+            let error =
+                definition().try_get_matches_from(argv).err().map(|error| error.to_string());
+            match (error, words) {
+                (None, None) => {}
+                (Some(error), Some(words)) => assert!(error.contains(words), "{line}: {error}"),
+                (found, _) => panic!("{line}: {found:?}"),
+            }
+        }
     }
 
     #[test]

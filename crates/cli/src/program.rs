@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 use serde_json::{Value, json};
 
 use crate::command_line::{self, Cli, Command, Common};
@@ -55,7 +55,7 @@ pub fn run(argv: Vec<OsString>) -> ExitCode {
 }
 
 fn parse(argv: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(command_line::normalise(argv))?;
+    let matches = command_line::definition().try_get_matches_from(command_line::normalise(argv))?;
     Cli::from_arg_matches(&matches)
 }
 

@@ -56,10 +56,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "input")]
     pub dataset: Option<String>,
     /// Folder of the dataset's files, or its parent
-    #[arg(long, value_name = "DIR", default_value = "./data")]
+    #[arg(long, value_name = "DIR", default_value = "./data", conflicts_with = "input")]
     pub datadir: PathBuf,
     /// Use only the first N test images
-    #[arg(long, value_name = "N", requires = "dataset")]
+    #[arg(long, value_name = "N", requires = "dataset", conflicts_with = "input")]
     pub limit: Option<usize>,
 }
 

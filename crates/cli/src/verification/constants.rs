@@ -3,7 +3,7 @@
 //! Running a file cannot see a weight that quantizes to the same value as the right one. So beside
 //! the computation, everything that is stored is compared: initializers and attributes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use fewbit_onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
@@ -15,7 +15,7 @@ use serde::Serialize;
 pub struct Constants {
     /// Initializers that both files have.
     pub initializers_compared: u64,
-    /// Attributes of nodes that both files have.
+    /// Attributes of the nodes that both files have.
     pub attributes_compared: u64,
     /// Number of entries in `differ`.
     pub constants_differ: u64,
@@ -62,7 +62,8 @@ impl Constants {
         let describe = |domain: &String| format!("operator set {domain:?}");
         for (domain, left, right) in self.pair(versions(expected), versions(file), describe) {
             if left != right {
-                self.note("operator set", domain, left.to_string(), right.to_string());
+                let name = if domain.is_empty() { "ai.onnx".to_owned() } else { domain };
+                self.note("operator set", name, left.to_string(), right.to_string());
             }
         }
     }
@@ -81,20 +82,38 @@ impl Constants {
     }
 
     fn compare_nodes(&mut self, expected: &GraphProto, file: &GraphProto) {
-        let describe = |name: &String| format!("node {name}");
-        for (name, left, right) in self.pair(nodes(expected), nodes(file), describe) {
+        let describe = |output: &String| format!("node that makes {output}");
+        for (output, left, right) in self.pair(nodes(expected), nodes(file), describe) {
+            let name = if left.name().is_empty() { &output } else { left.name() };
+            if left.name() != right.name() {
+                // Other programs rename nodes; that changes nothing of what they compute.
+                self.only_expected.push(format!("node name {:?}", left.name()));
+                self.only_in_file.push(format!("node name {:?}", right.name()));
+            }
             let (signature, found) = (signature(&left), signature(&right));
             if signature != found {
-                self.note("node", name.clone(), signature, found);
+                self.note("node", name.to_owned(), signature, found);
             }
-            let describe = |attribute: &String| format!("attribute {name}.{attribute}");
-            let (left, right) = (attributes(&left), attributes(&right));
-            for (attribute, left, right) in self.pair(left, right, describe) {
-                self.attributes_compared += 1;
-                let (left, right) = (attribute_text(&left), attribute_text(&right));
-                if left != right {
-                    self.note("attribute", format!("{name}.{attribute}"), left, right);
-                }
+            self.compare_attributes(name, attributes(&left), attributes(&right));
+        }
+    }
+
+    /// An attribute that is left out is another one: it has its default.
+    fn compare_attributes(
+        &mut self,
+        node: &str,
+        mut expected: BTreeMap<String, AttributeProto>,
+        mut file: BTreeMap<String, AttributeProto>,
+    ) {
+        let names: BTreeSet<String> = expected.keys().chain(file.keys()).cloned().collect();
+        for name in names {
+            self.attributes_compared += 1;
+            let text = |attribute: Option<AttributeProto>| {
+                attribute.map_or_else(|| "nothing".to_owned(), |found| attribute_text(&found))
+            };
+            let (left, right) = (text(expected.remove(&name)), text(file.remove(&name)));
+            if left != right {
+                self.note("attribute", format!("{node}.{name}"), left, right);
             }
         }
     }
@@ -122,17 +141,10 @@ impl Constants {
     }
 }
 
-/// Nodes by name, or by their first output where they have none.
+/// Nodes by their first output, which is theirs alone: names need not be.
 fn nodes(graph: &GraphProto) -> BTreeMap<String, NodeProto> {
-    graph
-        .node
-        .iter()
-        .map(|node| {
-            let output = node.output.first().map(String::as_str).unwrap_or_default();
-            let name = if node.name().is_empty() { output } else { node.name() };
-            (name.to_owned(), node.clone())
-        })
-        .collect()
+    let output = |node: &NodeProto| node.output.first().cloned().unwrap_or_default();
+    graph.node.iter().map(|node| (output(node), node.clone())).collect()
 }
 
 fn attributes(node: &NodeProto) -> BTreeMap<String, AttributeProto> {

@@ -166,6 +166,32 @@ fn an_attribute() {
     }
 }
 
+/// Left out, an attribute has its default, which may be what the weights happen to survive.
+#[test]
+fn an_attribute_that_is_missing_or_of_a_renamed_node() {
+    for (nth, name) in [(0, "narrow"), (1, "narrow"), (1, "rounding_mode")] {
+        let mut spoiled = String::new();
+        let (run, document) = verify(&format!("without_{nth}_{name}"), |model| {
+            let node = node(model, "Quant", nth);
+            spoiled = format!("{}.{name}", node.name());
+            node.attribute.retain(|attribute| attribute.name() != name);
+        });
+        run.expect(1);
+        assert_eq!(differing_constants(&document), [spoiled], "{document:#}");
+    }
+    // Nodes go by what they make: another name hides nothing.
+    let mut spoiled = String::new();
+    let (run, document) = verify("renamed", |model| {
+        let node = node(model, "Quant", 0);
+        spoiled = format!("{}.narrow", node.name());
+        node.name = Some("renamed".into());
+        let narrow = attribute(node, "narrow");
+        narrow.i = narrow.i.map(|i| 1 - i);
+    });
+    run.expect(1);
+    assert_eq!(differing_constants(&document), [spoiled], "{document:#}");
+}
+
 #[test]
 fn a_threshold() {
     // What decides where an activation changes is the bias and the mean of its batch normalization.

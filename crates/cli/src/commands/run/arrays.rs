@@ -158,9 +158,9 @@ fn range<T: PartialOrd + Copy + std::fmt::Display>(values: &[T]) -> (String, Str
 
 /// Makes a tensor of an array that was read from `path`.
 pub fn tensor(array: NpyArray, path: &Path) -> Outcome<Tensor> {
-    let shape = array.shape().to_vec();
     let dtype = array.dtype();
-    let data = tensor_data(array.data().clone()).ok_or_else(|| {
+    let (shape, data) = array.into_parts();
+    let data = tensor_data(data).ok_or_else(|| {
         Failure::new(format!(
             "{}: elements of type {} are not supported",
             path.display(),
