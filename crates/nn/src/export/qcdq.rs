@@ -145,8 +145,8 @@ impl Translator {
                 None => self.quantize(&quantizer),
             };
         }
-        for input in node.input.iter().filter(|input| self.graph.dims(input).is_none()) {
-            if let Some(value) = self.stored.get(input) {
+        for input in &node.input {
+            if let (Some(value), None) = (self.stored.get(input), self.graph.dims(input)) {
                 self.graph.initializer(input, value)?;
             }
         }
