@@ -181,6 +181,11 @@ impl RunFolder {
         self.path.join("verification.json")
     }
 
+    /// What the comparison of the exported file of standard ONNX found.
+    pub fn qcdq_verification(&self) -> PathBuf {
+        self.path.join("verification_qcdq.json")
+    }
+
     /// The report.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
