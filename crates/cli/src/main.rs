@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod checkpoints;
 mod clock;
 mod command_line;
 mod commands;

@@ -28,7 +28,8 @@ pub enum Choice {
 /// Finds the checkpoint: `path` is a checkpoint, a run folder, or the parent of run folders, of which
 /// the newest is meant (and named on the console).
 pub fn locate(path: &Path, choice: Choice, console: &Console) -> Outcome<Located> {
-    let hint = "give a .safetensors file, a run folder (with checkpoints/ in it), or the folder of the runs";
+    let hint = "give a .safetensors file, a .tar or .pth file of PyTorch, a run folder (with checkpoints/ in it), \
+                or the folder of the runs";
     if path.is_file() && path.extension().is_some_and(|extension| extension == "onnx") {
         let error = Failure::new(format!("{} is a model, not a checkpoint", path.display()));
         return Err(error.or_hint(hint));
@@ -37,8 +38,12 @@ pub fn locate(path: &Path, choice: Choice, console: &Console) -> Outcome<Located
         return Ok(Located { checkpoint: path.to_owned(), run_folder: run_folder_of(path) });
     }
     if !path.is_dir() {
-        let error = Failure::new(format!("{} does not exist", path.display()));
-        return Err(error.or_hint(hint));
+        let reason = match (path.exists(), fs::symlink_metadata(path).is_ok()) {
+            (true, _) => "is neither a regular file nor a folder",
+            (false, true) => "is a link to nothing",
+            (false, false) => "does not exist",
+        };
+        return Err(Failure::new(format!("{} {reason}", shown(path))).or_hint(hint));
     }
     if is_run_folder(path) {
         return in_run_folder(path, choice);
@@ -51,6 +56,19 @@ pub fn locate(path: &Path, choice: Choice, console: &Console) -> Outcome<Located
     Ok(located)
 }
 
+/// A path in a message, where an empty one would be overlooked.
+fn shown(path: &Path) -> String {
+    if path.as_os_str().is_empty() { "\"\"".to_owned() } else { path.display().to_string() }
+}
+
+/// The run folder that `path` is, or the newest one in it.
+pub fn run_folder_at(path: &Path) -> Option<PathBuf> {
+    if is_run_folder(path) { Some(path.to_owned()) } else { newest_run(path) }
+}
+
+/// What Brevitas' examples write.
+const PYTORCH: [&str; 2] = ["best.tar", "checkpoint.tar"];
+
 fn in_run_folder(folder: &Path, choice: Choice) -> Outcome<Located> {
     let names = match choice {
         Choice::Best => ["best.safetensors", "last.safetensors"],
@@ -59,8 +77,15 @@ fn in_run_folder(folder: &Path, choice: Choice) -> Outcome<Located> {
     let found =
         names.iter().map(|name| folder.join("checkpoints").join(name)).find(|p| p.is_file());
     let checkpoint = found.ok_or_else(|| {
-        Failure::new(format!("{}: no checkpoint in checkpoints/", folder.display()))
-            .or_hint("the run ended before its first epoch; train again")
+        let error = Failure::new(format!("{}: no checkpoint in checkpoints/", folder.display()));
+        match PYTORCH.map(|name| folder.join("checkpoints").join(name)).iter().find(|p| p.is_file())
+        {
+            Some(file) => error.or_hint(format!(
+                "the run is one of PyTorch: name its file, {}, and the network with --network",
+                file.display()
+            )),
+            None => error.or_hint("the run ended before its first epoch; train again"),
+        }
     })?;
     Ok(Located { checkpoint, run_folder: Some(folder.to_owned()) })
 }
@@ -84,7 +109,15 @@ fn is_run_folder(path: &Path) -> bool {
 /// The run folder that was started last: by the time in its name, then by the time of the folder.
 fn newest_run(parent: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(parent).ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    entries.filter(|path| is_run_folder(path)).max_by_key(|path| (started(path), path.clone()))
+    let with_runs = entries.filter(|path| is_run_folder(path) && !holds_only_weights(path));
+    with_runs.max_by_key(|path| (started(path), path.clone()))
+}
+
+/// Whether nothing was trained there: `--state_dict_to_pth` alone has written weights.
+fn holds_only_weights(path: &Path) -> bool {
+    let Ok(files) = fs::read_dir(path.join("checkpoints")) else { return false };
+    let names: Vec<PathBuf> = files.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    !names.is_empty() && names.iter().all(|name| name.extension().is_some_and(|end| end == "pth"))
 }
 
 /// `20250817_223330` at the end of a folder's name, and when the folder changed.
@@ -134,13 +167,24 @@ mod tests {
         assert_eq!(at(&newer, Choice::Last).checkpoint, newer.join("checkpoints/last.safetensors"));
         assert_eq!(at(&older, Choice::Best).checkpoint, older.join("checkpoints/last.safetensors"));
         let file = newer.join("checkpoints/last.safetensors");
-        assert_eq!(at(&file, Choice::Best), Located { checkpoint: file, run_folder: Some(newer) });
+        assert_eq!(
+            at(&file, Choice::Best),
+            Located { checkpoint: file, run_folder: Some(newer.clone()) }
+        );
+        let newer_run = newer;
 
+        let weights = run(parent.path(), "W_1W1A_20270101_000000", &["w-01234567.pth"]);
+        assert_eq!(at(parent.path(), Choice::Best).run_folder, Some(newer_run));
+        let foreign = run(parent.path(), "F_1W1A_20250102_000000", &["best.tar"]);
+        let hint = locate(&foreign, Choice::Best, &quiet).unwrap_err();
+        assert!(hint.hint().unwrap().contains("best.tar"), "{hint:?}");
         let empty = run(parent.path(), "C_1W1A_20250101_000000", &[]);
         for (path, words) in [
             (empty.clone(), "no checkpoint"),
+            (weights, "no checkpoint"),
             (empty.join("checkpoints"), "no run folder"),
             (parent.path().join("nothing"), "does not exist"),
+            (PathBuf::new(), "\"\" does not exist"),
         ] {
             let error = locate(&path, Choice::Best, &quiet).unwrap_err();
             assert!(error.message().contains(words), "{error}");

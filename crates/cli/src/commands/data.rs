@@ -2,6 +2,8 @@
 
 mod fetch;
 
+pub use fetch::proxy;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -97,7 +99,6 @@ fn check(name: DatasetName, datadir: &Path, console: &Console) -> Outcome<Report
         console.say(format!("reading the {split} images of {name}"));
         let dataset = open_images(name, datadir, split, None, console)?;
         let warnings: Vec<String> = dataset.warnings().iter().map(ToString::to_string).collect();
-        warnings.iter().for_each(|warning| console.say(format!("warning: {warning}")));
         let mut per_class = vec![0_u64; dataset.classes()];
         for &label in dataset.labels() {
             per_class[usize::from(label)] += 1;

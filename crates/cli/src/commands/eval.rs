@@ -8,6 +8,7 @@ use fewbit_nn::{Device, Network};
 use fewbit_train::{Checkpoint, Clock, Evaluation, Loss, evaluate_timed};
 use serde_json::json;
 
+use crate::checkpoints::{self, NetworkArg};
 use crate::clock::SystemClock;
 use crate::command_line::Example;
 use crate::commands::dataset::DatasetArgs;
@@ -32,9 +33,12 @@ pub const EXAMPLES: &[Example] = &[
 /// Flags of `eval`.
 #[derive(Args, Clone, Debug)]
 pub struct EvalArgs {
-    /// A checkpoint, a run folder (its best checkpoint), or the parent of run folders (the newest)
+    /// A checkpoint (also best.tar or .pth of PyTorch), a run folder (its best checkpoint), or the parent of
+    /// run folders (the newest)
     #[arg(value_name = "CHECKPOINT")]
     pub checkpoint: PathBuf,
+    #[command(flatten)]
+    pub network: NetworkArg,
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Images per batch; the result does not depend on it
@@ -46,7 +50,7 @@ pub struct EvalArgs {
 /// Runs the command.
 pub fn run(args: &EvalArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
-    let checkpoint = Checkpoint::read(&located.checkpoint)?;
+    let checkpoint = checkpoints::read(&located.checkpoint, &args.network)?;
     let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
     report(&checkpoint, &dataset, args.batch_size as usize, console)
 }
@@ -64,12 +68,16 @@ pub fn report(
     let Evaluation { images, loss, top1_percent, top5_percent, hits } = evaluation;
     let images_per_second = images as f64 / seconds;
     let file = checkpoint.file().display().to_string();
+    let trained = match checkpoint.progress.epochs_finished {
+        // Of weights alone nothing is known.
+        0 if checkpoint.is_foreign() => String::new(),
+        epochs => format!(" after {}", counted(epochs, "epoch")),
+    };
     let text = format!(
-        "{} after {}, on {} of {}:\n  top-1  {top1_percent:.2} % ({} right)\n  \
+        "{}{trained}, on {} of {}:\n  top-1  {top1_percent:.2} % ({} right)\n  \
          top-5  {top5_percent:.2} % ({} right)\n  loss   {loss:.4} ({})\n  \
          speed  {} images/s\n  file   {}\n",
         recipe.network.name,
-        counted(checkpoint.progress.epochs_finished, "epoch"),
         counted(images, "test image"),
         dataset.name(),
         grouped(hits.top1),

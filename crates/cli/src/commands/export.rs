@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fewbit_nn::config::Quantization;
-use fewbit_nn::export::{ExportConfig, to_qonnx_with};
+use fewbit_nn::export::{ExportConfig, to_qcdq_with, to_qonnx_with};
 use fewbit_nn::{Device, Network};
+use fewbit_onnx::builder::QONNX_DOMAIN;
 use fewbit_onnx::proto::ModelProto;
 use fewbit_train::Checkpoint;
 use serde_json::json;
 
+use crate::checkpoints::{self, NetworkArg};
 use crate::command_line::Example;
 use crate::console::{Console, counted, escape};
 use crate::failure::{Failure, Outcome};
@@ -18,37 +20,78 @@ use crate::program::{Report, Verdict};
 use crate::runs::{self, Choice};
 
 /// Examples of `--help`.
-pub const EXAMPLES: &[Example] = &[Example {
-    purpose: "the best checkpoint of the newest run below ./experiments",
-    lines: "fewbit export experiments -o network.onnx",
-}];
+pub const EXAMPLES: &[Example] = &[
+    Example {
+        purpose: "the best checkpoint of the newest run below ./experiments",
+        lines: "fewbit export experiments -o network.onnx",
+    },
+    Example {
+        purpose: "the same in operators of ONNX alone, for runtimes that do not know QONNX",
+        lines: "fewbit export experiments --qcdq -o standard.onnx",
+    },
+];
 
 /// Flags of `export`.
 #[derive(Args, Clone, Debug)]
 pub struct ExportArgs {
-    /// A checkpoint, a run folder (its best checkpoint), or the parent of run folders (the newest)
+    /// A checkpoint (also best.tar or .pth of PyTorch), a run folder (its best checkpoint), or the parent of
+    /// run folders (the newest)
     #[arg(value_name = "CHECKPOINT")]
     pub checkpoint: PathBuf,
+    #[command(flatten)]
+    pub network: NetworkArg,
     /// The file to write
     #[arg(long, short, value_name = "FILE.onnx")]
     pub output: PathBuf,
+    /// Write standard ONNX (QuantizeLinear, Clip, DequantizeLinear) instead of QONNX
+    #[arg(long)]
+    pub qcdq: bool,
+}
+
+/// The operators that a file has for quantizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Those of QONNX.
+    Qonnx,
+    /// Those of ONNX itself.
+    Qcdq,
+}
+
+impl Dialect {
+    /// The one that a file is written in.
+    pub fn of(model: &ModelProto) -> Self {
+        let nodes = model.graph.as_ref().map(|graph| graph.node.as_slice()).unwrap_or_default();
+        let standard = nodes.iter().any(|node| node.op_type() == "DequantizeLinear");
+        let own = nodes.iter().any(|node| node.domain() == QONNX_DOMAIN);
+        if standard && !own { Self::Qcdq } else { Self::Qonnx }
+    }
+
+    /// The name of the format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qonnx => "QONNX",
+            Self::Qcdq => "QCDQ ONNX",
+        }
+    }
 }
 
 /// Runs the command.
 pub fn run(args: &ExportArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
-    let checkpoint = Checkpoint::read(&located.checkpoint)?;
+    let checkpoint = checkpoints::read(&located.checkpoint, &args.network)?;
     let network = checkpoint.network(&Device::cpu())?;
-    let model = model_of(&checkpoint, &network)?;
+    let dialect = if args.qcdq { Dialect::Qcdq } else { Dialect::Qonnx };
+    let model = model_of(&checkpoint, &network, dialect)?;
     let bytes = fewbit_onnx::encode(&model);
     files::write(&args.output, &bytes)?;
     let nodes = model.graph.as_ref().map_or(0, |graph| graph.node.len());
     let (file, output) =
         (checkpoint.file().display().to_string(), args.output.display().to_string());
     let text = format!(
-        "{}: {} as QONNX, {} and {}, from {}\n",
+        "{}: {} as {}, {} and {}, from {}\n",
         escape(&output),
         network.config().name,
+        dialect.name(),
         counted(nodes as u64, "node"),
         counted(bytes.len() as u64, "byte"),
         escape(&file),
@@ -64,8 +107,12 @@ pub fn run(args: &ExportArgs, console: &Console) -> Outcome<Report> {
     Ok(Report { text, json, verdict: Verdict::Good })
 }
 
-/// The QONNX model of a checkpoint, the same one each time.
-pub fn model_of(checkpoint: &Checkpoint, network: &Network) -> Outcome<ModelProto> {
+/// The model of a checkpoint, the same one each time.
+pub fn model_of(
+    checkpoint: &Checkpoint,
+    network: &Network,
+    dialect: Dialect,
+) -> Outcome<ModelProto> {
     let recipe = &checkpoint.recipe;
     if recipe.network.quantization == Quantization::Off {
         let file = checkpoint.file().display();
@@ -75,12 +122,19 @@ pub fn model_of(checkpoint: &Checkpoint, network: &Network) -> Outcome<ModelProt
         .or_hint("there is nothing few-bit to export; train without --disable_quant"));
     }
     let config = ExportConfig { metadata: notes(checkpoint)?, ..ExportConfig::default() };
-    Ok(to_qonnx_with(network, &config)?)
+    Ok(match dialect {
+        Dialect::Qonnx => to_qonnx_with(network, &config)?,
+        Dialect::Qcdq => to_qcdq_with(network, &config)?,
+    })
 }
 
 /// What the file says about its origin.
 fn notes(checkpoint: &Checkpoint) -> Outcome<Vec<(String, String)>> {
     let (recipe, progress) = (&checkpoint.recipe, &checkpoint.progress);
+    if checkpoint.is_foreign() {
+        // How another program trained it is not known.
+        return Ok(vec![]);
+    }
     let mut notes = vec![
         ("dataset", recipe.dataset.to_string()),
         ("epochs", progress.epochs_finished.to_string()),

@@ -4,22 +4,30 @@
 mod args;
 mod page;
 mod plan;
+mod pretrained;
 mod proof;
+mod state_dict;
 mod summary;
 mod watch;
 
 use std::path::{Path, PathBuf};
 
 use fewbit_data::{Dataset, Split};
-use fewbit_nn::Device;
-use fewbit_train::{Checkpoint, Clock, Ended, Error, ErrorKind, RunFolder, TrainConfig, Trainer};
+use fewbit_nn::network::{LoadReport, Strictness};
+use fewbit_nn::{Device, Network};
+use fewbit_train::pytorch::Contents;
+use fewbit_train::{
+    Checkpoint, Clock, Ended, Error, ErrorKind, LogFile, RunFolder, TrainConfig, Trainer,
+};
 use serde_json::Value;
 
+use crate::checkpoints;
 use crate::clock::SystemClock;
 use crate::command_line::Example;
 use crate::commands::dataset::open_images;
 use crate::commands::eval;
-use crate::console::{Console, escape};
+use crate::commands::export::Dialect;
+use crate::console::{Console, counted, escape};
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -57,12 +65,40 @@ Exit code 1 if the exported file differs from what was trained.
 /// Runs the command.
 pub fn run(args: &TrainArgs, console: &Console) -> Outcome<Report> {
     let Plan { config, task, start } = Plan::new(args, console)?;
-    match (task, start) {
-        (Task::Evaluate, Start::From { checkpoint, .. }) => evaluate(&config, &checkpoint, console),
-        (Task::EvaluateAndExport, Start::From { checkpoint, run_folder }) => {
+    let start = match start {
+        Start::Pretrained => {
+            let name = &config.recipe.network.name;
+            let contents = Box::new(pretrained::read(name, &config.run.datadir, console)?);
+            Start::Import { contents, strictness: Strictness::Strict, run_folder: None }
+        }
+        start => start,
+    };
+    if task == Task::Train {
+        return train(&config, start, console);
+    }
+    let (checkpoint, run_folder) = match start {
+        Start::From { checkpoint, run_folder } => (Some(*checkpoint), run_folder),
+        Start::Import { contents, strictness, run_folder } => {
+            let imported = contents.checkpoint(&config.recipe, strictness)?;
+            checkpoints::say_report(&imported.report, contents.file(), console);
+            (Some(imported.checkpoint), run_folder)
+        }
+        Start::Again(folder) => (None, Some(folder)),
+        Start::New | Start::Pretrained => (None, None),
+    };
+    match (task, checkpoint) {
+        (Task::Evaluate, Some(checkpoint)) => evaluate(&config, &checkpoint, console),
+        (Task::EvaluateAndExport, Some(checkpoint)) => {
             evaluate_and_export(&config, &checkpoint, run_folder.as_deref(), console)
         }
-        (_, start) => train(&config, start, console),
+        (_, checkpoint) => {
+            let recipe = &config.recipe;
+            let network = match checkpoint {
+                Some(checkpoint) => checkpoint.network(&Device::cpu())?,
+                None => Network::new(&recipe.network, recipe.random_seed, &Device::cpu())?,
+            };
+            state_dict::write(&config, &network, run_folder)
+        }
     }
 }
 
@@ -90,20 +126,30 @@ fn evaluate_and_export(
     let recipe = &config.recipe;
     let test = test_images(config, console)?;
     let folder = RunFolder::open(folder)?;
-    let proof = proof::prove(checkpoint, &folder, &test, &SystemClock::start(), console)?;
-    let model = folder.model(&recipe.network).display().to_string();
-    report.text.push_str(&format!("\nExported to {}.\n{}", escape(&model), proof.findings.text()));
-    if let Value::Object(json) = &mut report.json {
-        json.insert("model".into(), model.into());
-        json.insert("verification".into(), proof.json);
-    }
-    if !proof.findings.identical() {
-        report.verdict = Verdict::Different;
+    for dialect in exported(config) {
+        let proof =
+            proof::prove(checkpoint, &folder, dialect, &test, &SystemClock::start(), console)?;
+        let (model, keys) = match dialect {
+            Dialect::Qonnx => (folder.model(&recipe.network), ["model", "verification"]),
+            Dialect::Qcdq => {
+                (folder.qcdq_model(&recipe.network), ["qcdq_model", "qcdq_verification"])
+            }
+        };
+        let model = model.display().to_string();
+        let text = format!("\nExported to {}.\n{}", escape(&model), proof.findings.text());
+        report.text.push_str(&text);
+        if !proof.findings.identical() {
+            report.verdict = Verdict::Different;
+        }
+        if let Value::Object(json) = &mut report.json {
+            json.extend(keys.map(str::to_owned).into_iter().zip([model.into(), proof.json]));
+        }
     }
     Ok(report)
 }
 
 fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Report> {
+    let is_import = matches!(start, Start::Import { .. });
     let (train, test) = open(config, console)?;
     let device = Device::cpu();
     let clock = SystemClock::start();
@@ -115,11 +161,26 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
             let trainer = Trainer::resume(config, &checkpoint, &train, &test, &device)?;
             (trainer, run_folder)
         }
+        Start::Import { contents, strictness, .. } => {
+            let imported = Trainer::import(config, &contents, strictness, &train, &test, &device)?;
+            say_import(config, &imported, &contents, console);
+            // The folder of the other program stays as it is.
+            (imported.0, None)
+        }
+        Start::Pretrained => unreachable!("its weights have been read"),
     };
+    // An imported optimizer brings its settings along.
+    let config = &trainer.config().clone();
     let environment = Environment::here();
     let folder = run_folder(config, folder, &environment, &clock)?;
     if let Some(folder) = &folder {
         console.say(format!("writing to {}", escape(&folder.path().to_string_lossy())));
+    }
+    if let Some(folder) = folder.as_ref().filter(|_| is_import) {
+        // The run has a best network from the start: the one that it starts with.
+        let bytes = trainer.checkpoint();
+        bytes.write(&folder.best_checkpoint())?;
+        bytes.write(&folder.last_checkpoint())?;
     }
     interrupt::listen();
     let mut watch = Watch::new(console);
@@ -141,16 +202,63 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
         images,
         folder: folder.as_ref().map(|folder| folder.path().to_owned()),
         proof: None,
+        qcdq_proof: None,
     };
     let Some(folder) = folder else { return Ok(summary.report()) };
     drop(trainer);
     proof::remove_rests(&folder, config)?;
     let best = Checkpoint::read(&folder.best_checkpoint())?;
-    if config.run.export_qonnx {
-        summary.proof = Some(proof::prove(&best, &folder, &test, &clock, console)?);
+    for dialect in exported(config) {
+        let proof = proof::prove(&best, &folder, dialect, &test, &clock, console)?;
+        match dialect {
+            Dialect::Qonnx => summary.proof = Some(proof),
+            Dialect::Qcdq => summary.qcdq_proof = Some(proof),
+        }
     }
     page::write(&summary, &best, &folder, &environment)?;
     Ok(summary.report())
+}
+
+/// The dialects that the flags ask for.
+fn exported(config: &TrainConfig) -> Vec<Dialect> {
+    let flags =
+        [(config.run.export_qonnx, Dialect::Qonnx), (config.run.export_qcdq_onnx, Dialect::Qcdq)];
+    flags.into_iter().filter_map(|(asked, dialect)| asked.then_some(dialect)).collect()
+}
+
+/// Says what a file of PyTorch brought along.
+fn say_import(
+    config: &TrainConfig,
+    (trainer, report): &(Trainer, LoadReport),
+    contents: &Contents,
+    console: &Console,
+) {
+    let file = contents.file();
+    console.say(format!("Loading model checkpoint at: {}", escape(&file.to_string_lossy())));
+    checkpoints::say_report(report, file, console);
+    let (flags, found) = (&config.recipe, &trainer.config().recipe);
+    let settings = [
+        ("optim", flags.optim.to_string(), found.optim.to_string()),
+        ("lr", flags.lr.to_string(), found.lr.to_string()),
+        ("momentum", flags.momentum.to_string(), found.momentum.to_string()),
+        ("weight_decay", flags.weight_decay.to_string(), found.weight_decay.to_string()),
+    ];
+    for (name, flag, found) in settings.iter().filter(|(_, flag, found)| flag != found) {
+        console.say(format!("{name} {found} instead of {flag}, as the optimizer was saved"));
+    }
+    let Some(best) = trainer.progress().best else { return };
+    let measured = best.test_top1_percent;
+    let said = contents.best_val_acc().unwrap_or(measured);
+    console.say(format!(
+        "it classifies {measured:.2} % of the test images correctly, after {}",
+        counted(trainer.progress().epochs_finished, "epoch")
+    ));
+    if (said - measured).abs() >= 0.005 {
+        console.say(format!(
+            "warning: the file names a best accuracy of {said:.2} %, of another network or dataset: \
+             {measured:.2} % is the best so far here"
+        ));
+    }
 }
 
 fn open(config: &TrainConfig, console: &Console) -> Outcome<(Dataset, Dataset)> {
@@ -180,6 +288,8 @@ fn run_folder(
     let folder = match earlier {
         Some(path) => {
             let folder = RunFolder::open(&path)?;
+            // Refuses a folder in which a training is running, before anything in it is changed.
+            drop(LogFile::open(&folder.log())?);
             if folder.read_config().ok().as_ref() != Some(config) {
                 folder.write_config(config)?;
             }

@@ -8,9 +8,10 @@ use fewbit_nn::Device;
 use fewbit_train::{Checkpoint, RunFolder};
 use serde_json::Value;
 
+use crate::checkpoints::{self, NetworkArg};
 use crate::command_line::Example;
 use crate::commands::dataset::DatasetArgs;
-use crate::commands::export::model_of;
+use crate::commands::export::{Dialect, model_of};
 use crate::commands::prove::{self, InputsArg};
 use crate::commands::run::ModeArg;
 use crate::console::{Console, escape};
@@ -45,12 +46,14 @@ found a place where engines can part.
 /// Flags of `verify`.
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArgs {
-    /// A run folder, the parent of run folders (the newest), or a checkpoint
+    /// A run folder, the parent of run folders (the newest), or a checkpoint (also of PyTorch)
     #[arg(value_name = "RUN_FOLDER|CHECKPOINT")]
     pub checkpoint: PathBuf,
     /// The QONNX file [default: the one in the run folder]
     #[arg(value_name = "MODEL.onnx")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub network: NetworkArg,
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// How the executor computes
@@ -71,7 +74,7 @@ pub struct VerifyArgs {
 /// Runs the command.
 pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
-    let checkpoint = Checkpoint::read(&located.checkpoint)?;
+    let checkpoint = checkpoints::read(&located.checkpoint, &args.network)?;
     let model = model(args, &located, &checkpoint)?;
     let report = report_file(args, &located)?;
     let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
@@ -145,7 +148,8 @@ pub fn compare(
     console: &Console,
 ) -> Outcome<Verified> {
     let mut network = checkpoint.network(&Device::cpu())?;
-    let expected = model_of(checkpoint, &network)?;
+    let dialect = Dialect::of(&fewbit_onnx::read_model(model)?);
+    let expected = model_of(checkpoint, &network, dialect)?;
     let subjects = Subjects { network: &mut network, expected: &expected, model, dataset };
     let findings = verify(subjects, manner, console)?;
     let hashes = [files::sha256(checkpoint.file())?, files::sha256(model)?];

@@ -24,20 +24,25 @@ fn refused(run: &Run, words: &[&str]) {
 #[test]
 fn mistyped_names() {
     let folder = TempDir::new().unwrap();
-    let cases: [(&str, &[&str]); 15] = [
+    let cases: [(&str, &[&str]); 17] = [
         ("trian", &["trian", "train"]),
         ("train --netwrk TFC_2W2A", &["--netwrk", "--network"]),
         ("train --network TFC_2W2", &["TFC_2W2", "did you mean TFC_2W2A"]),
-        ("train --network RESNET18_5W5A_FLOAT_E3M1", &["RESNET18_5W5A_FLOAT_E3M1"]),
+        ("train --network RESNET18_5W5A_FLOAT_E3M2", &["RESNET18_5W5A_FLOAT_E3M2"]),
         ("train --network TFC_2W2A --dataset glyhps", &["glyhps", "glyphs"]),
         ("train --network TFC_2W2A --optim ADM", &["ADM", "ADAM"]),
         ("train --network TFC_2W2A --loss SqHinge", &["SqHinge", "SqrHinge"]),
         ("train --network TFC_2W2A --scheduler STOP", &["STOP", "STEP"]),
-        ("train --network TFC_2W2A --epochs -3", &["-3"]),
+        ("train --network TFC_2W2A --epochs -3", &["-3", "--epochs"]),
+        ("train --network TFC_2W2A --lr -1", &["lr is -1"]),
         ("train --network TFC_2W2A --milestones 1,x --scheduler STEP", &["1,x"]),
         ("train --network TFC_2W2A --gpus 0", &["--gpus", "CPU"]),
-        ("train --network TFC_2W2A --pretrained", &["--pretrained"]),
-        ("train --network TFC_2W2A --state_dict_to_pth", &["--state_dict_to_pth", "safetensors"]),
+        ("train --pretrained", &["--pretrained", "--network"]),
+        ("train --network TFC_3W3A --pretrained", &["TFC_3W3A", "TFC_2W2A", "TFC_3W3A.pth"]),
+        (
+            "train --network TFC_2W2A --state_dict_to_pth --dry_run",
+            &["--state_dict_to_pth", "--dry_run"],
+        ),
         ("formats e3m", &["e3m", "e3m1"]),
         ("data check glyhps", &["glyhps", "glyphs"]),
     ];

@@ -10,4 +10,6 @@ mod json;
 mod killed;
 mod output;
 mod prove;
+mod pytorch;
+mod qcdq;
 mod verify_fails;

@@ -77,7 +77,7 @@ fn describe(file: &FetchedFile) -> Value {
 }
 
 /// The proxy that the environment asks for.
-fn proxy() -> Option<String> {
+pub fn proxy() -> Option<String> {
     let names = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
     names.iter().find_map(|name| std::env::var(name).ok()).filter(|proxy| !proxy.is_empty())
 }

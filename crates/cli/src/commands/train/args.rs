@@ -78,25 +78,27 @@ pub struct TrainArgs {
     /// At the end, export the best checkpoint to QONNX and verify the file
     #[arg(long, help_heading = "Where to write")]
     pub export_qonnx: bool,
+    /// At the end, export the best checkpoint as standard ONNX (QuantizeLinear, Clip, DequantizeLinear)
+    /// and verify the file
+    #[arg(long, help_heading = "Where to write")]
+    pub export_qcdq_onnx: bool,
 
-    /// Go on from a run folder or a checkpoint
+    /// Go on from a run folder or a checkpoint; a .tar or .pth file of PyTorch needs --network
     #[arg(long, value_name = "PATH", help_heading = "Checkpoints")]
     pub resume: Option<Nullable<PathBuf>>,
     /// Measure the accuracy on the test set and stop; writes nothing
     #[arg(long, help_heading = "Checkpoints")]
     pub evaluate: bool,
-    /// Refuse a --resume checkpoint whose tensors are not exactly the network's (always so here)
+    /// Refuse a PyTorch checkpoint whose tensors are not exactly the network's (others always are)
     #[arg(long, help_heading = "Checkpoints")]
     pub strict: bool,
-    /// Start from the published weights (not supported yet)
+    /// Start from the published weights: DATADIR/pretrained/NETWORK.pth, or else a download into that
+    /// folder; --resume comes first
     #[arg(long, help_heading = "Checkpoints")]
     pub pretrained: bool,
-    /// Write the weights as a PyTorch file (not supported)
+    /// Write the weights for PyTorch, as NETWORK-HASH.pth among the checkpoints, and stop
     #[arg(long, help_heading = "Checkpoints")]
     pub state_dict_to_pth: bool,
-    /// Export as standard ONNX with QuantizeLinear (not supported yet)
-    #[arg(long, help_heading = "Checkpoints")]
-    pub export_qcdq_onnx: bool,
 
     /// GPU numbers of the published example; this build computes on the CPU [default: None]
     #[arg(long, value_name = "LIST", help_heading = "Machine")]

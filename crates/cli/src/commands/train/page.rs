@@ -92,7 +92,8 @@ fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
     let weights = quantized_weights(network)?;
     let config = network.config().clone();
     let bits = |bits| format(bits, config.quantization);
-    let first = network.layers().iter().position(|layer| matches!(layer.layer, Layer::Quantize(_)));
+    let leaves = network.leaves();
+    let first = leaves.iter().position(|layer| matches!(layer.layer, Layer::Quantize(_)));
     let row = |(index, NamedLayer { name, layer }): (usize, &NamedLayer)| {
         let norm = |weight: &Parameter, bias: &Parameter| {
             (weight.value().len() + bias.value().len()) as u64
@@ -100,9 +101,19 @@ fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
         let (kind, parameters) = match layer {
             Layer::Flatten => ("flatten", 0),
             Layer::ScaleShift { .. } => ("scale and shift", 0),
-            Layer::Quantize(_) => ("quantizer", 0),
+            Layer::Quantize(_) | Layer::QuantizeShared(_) => ("quantizer", 0),
             Layer::Dropout(_) => ("dropout", 0),
-            Layer::Linear(linear) => ("linear", linear.weight.value().len() as u64),
+            Layer::Relu => ("ReLU", 0),
+            Layer::MaxPool(_) => ("max pool", 0),
+            Layer::AveragePool(_) => ("average pool", 0),
+            Layer::TruncatedAveragePool { .. } => ("truncated average pool", 0),
+            // Its branches are rows of their own.
+            Layer::Residual(_) => ("sum", 0),
+            Layer::Linear(linear) => {
+                let bias = linear.bias.as_ref().map_or(0, |bias| bias.value.value().len());
+                ("linear", (linear.weight.value().len() + bias) as u64)
+            }
+            Layer::Conv2d(conv) => ("convolution", conv.weight.value().len() as u64),
             Layer::BatchNorm(layer) => ("batch norm", norm(&layer.weight, &layer.bias)),
             Layer::TensorNorm(layer) => ("tensor norm", norm(&layer.weight, &layer.bias)),
         };
@@ -110,10 +121,15 @@ fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
             Layer::Linear(linear) => {
                 (bits(config.weight_bit_width), String::new(), linear.weight.value().shape())
             }
+            Layer::Conv2d(conv) => {
+                (bits(config.weight_bit_width), String::new(), conv.weight.value().shape())
+            }
             Layer::Quantize(_) if Some(index) == first => {
                 (String::new(), bits(config.input_bit_width), vec![])
             }
-            Layer::Quantize(_) => (String::new(), bits(config.act_bit_width), vec![]),
+            Layer::Quantize(_) | Layer::QuantizeShared(_) => {
+                (String::new(), bits(config.act_bit_width), vec![])
+            }
             _ => (String::new(), String::new(), vec![]),
         };
         LayerRow {
@@ -126,7 +142,7 @@ fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
             weight_values: weights.get(name).cloned().unwrap_or_default(),
         }
     };
-    Ok(network.layers().iter().enumerate().map(row).collect())
+    Ok(leaves.into_iter().enumerate().map(row).collect())
 }
 
 /// How often each value occurs among the quantized weights, by layer.
@@ -141,7 +157,7 @@ fn quantized_weights(network: &mut Network) -> Outcome<BTreeMap<String, Vec<Valu
     network.forward_tapped(&image, Pass::Evaluation, &mut taps)?;
     let tensors = taps.into_tensors();
     let mut counts = BTreeMap::new();
-    for NamedLayer { name, .. } in network.layers() {
+    for NamedLayer { name, .. } in network.leaves() {
         let wanted = tensor_name(name, "weight_quant");
         if let Some((_, tensor)) = tensors.iter().find(|(name, _)| *name == wanted) {
             counts.insert(name.clone(), tensor.read(count));

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use fewbit_data::DatasetName;
 use fewbit_nn::config::{NetworkConfig, Quantization};
+use fewbit_nn::network::Strictness;
+use fewbit_train::pytorch::Contents;
 use fewbit_train::{Checkpoint, Loss, Optim, RunFolder, Scheduler, TrainConfig};
 
 use super::args::TrainArgs;
+use crate::checkpoints::{self, network};
 use crate::command_line::given;
 use crate::console::Console;
 use crate::failure::{Failure, Hint, Outcome};
@@ -33,6 +36,8 @@ pub enum Task {
     Evaluate,
     /// Measure it and export it (`--evaluate --export_qonnx`).
     EvaluateAndExport,
+    /// Write its state for PyTorch (`--state_dict_to_pth`).
+    WriteStateDict,
 }
 
 /// Where a training begins.
@@ -49,6 +54,17 @@ pub enum Start {
         /// The run folder around it.
         run_folder: Option<PathBuf>,
     },
+    /// With the published weights of the network.
+    Pretrained,
+    /// At a file of PyTorch.
+    Import {
+        /// What is in it.
+        contents: Box<Contents>,
+        /// Whether all of it has to fit.
+        strictness: Strictness,
+        /// The folder around it, which has the form of a run folder.
+        run_folder: Option<PathBuf>,
+    },
 }
 
 /// The network of the demonstration, and its epochs: about a minute on two cores.
@@ -62,23 +78,34 @@ impl Plan {
     pub fn new(args: &TrainArgs, console: &Console) -> Outcome<Self> {
         refuse_unsupported(args)?;
         let (mut config, start) = match given(&args.resume) {
-            Some(path) if args.evaluate => at_checkpoint(&path, Choice::Best, console)?,
+            Some(path) if checkpoints::is_pytorch(&path) => imported(args, &path)?,
+            Some(path) if args.evaluate || args.state_dict_to_pth => {
+                at_checkpoint(&path, Choice::Best, console)?
+            }
             Some(path) => resumed(&path, console)?,
+            None if args.pretrained => (pretrained(args)?, Start::Pretrained),
             None => (fresh(args)?, Start::New),
         };
         apply(args, &mut config)?;
-        let task = match (args.evaluate, args.export_qonnx) {
+        let task = match (args.evaluate, args.export_qonnx || args.export_qcdq_onnx) {
+            _ if args.state_dict_to_pth => Task::WriteStateDict,
             (false, _) => Task::Train,
             (true, false) => Task::Evaluate,
             (true, true) => Task::EvaluateAndExport,
         };
+        if task == Task::WriteStateDict && config.run.dry_run {
+            return Err(Failure::new("--state_dict_to_pth and --dry_run do not go together")
+                .or_hint("the one writes a file, the other none; leave one of them out"));
+        }
         if args.evaluate && matches!(start, Start::New | Start::Again(_)) {
             return Err(Failure::new("--evaluate needs a checkpoint")
-                .or_hint("add --resume RUN_FOLDER or --resume CHECKPOINT.safetensors"));
+                .or_hint("add --resume RUN_FOLDER, --resume CHECKPOINT or --pretrained"));
         }
         config.validate()?;
         check_input_shape(args, &config.recipe.network)?;
-        check_export(&config)?;
+        if matches!(task, Task::Train | Task::EvaluateAndExport) {
+            check_export(&config)?;
+        }
         Ok(Self { config, task, start })
     }
 }
@@ -96,24 +123,6 @@ fn refuse_unsupported(args: &TrainArgs) -> Outcome<()> {
         return refuse(
             format!("--device {}: this build computes on the CPU only", args.device),
             "leave --device out, or write --device cpu",
-        );
-    }
-    if args.pretrained {
-        return refuse(
-            "--pretrained is not supported: the published weights are PyTorch files".to_owned(),
-            "train the network yourself, or start from a checkpoint of this program with --resume",
-        );
-    }
-    if args.state_dict_to_pth {
-        return refuse(
-            "--state_dict_to_pth is not supported: this program writes no PyTorch files".to_owned(),
-            "checkpoints are safetensors files, which PyTorch reads with the safetensors package",
-        );
-    }
-    if args.export_qcdq_onnx {
-        return refuse(
-            "--export_qcdq_onnx is not supported: this version exports QONNX only".to_owned(),
-            "use --export_qonnx",
         );
     }
     Ok(())
@@ -139,17 +148,32 @@ fn demonstration() -> Outcome<TrainConfig> {
     Ok(config)
 }
 
-fn network(name: &str) -> Outcome<NetworkConfig> {
-    NetworkConfig::named(name).hint_with(|_| {
-        let known = NetworkConfig::shipped_names();
-        suggestion(name, known.iter().map(String::as_str))
-    })
+/// A training that starts from published weights.
+fn pretrained(args: &TrainArgs) -> Outcome<TrainConfig> {
+    if args.network.is_none() {
+        return Err(Failure::new("--pretrained: of which network?")
+            .or_hint("add --network NAME, such as --network TFC_2W2A"));
+    }
+    fresh(args)
+}
+
+/// A training that goes on from a file of PyTorch. It has no recipe: that is the one of the flags.
+fn imported(args: &TrainArgs, path: &Path) -> Outcome<(TrainConfig, Start)> {
+    if args.network.is_none() {
+        return Err(checkpoints::nameless(path));
+    }
+    let contents = Box::new(Contents::read(path)?);
+    let strictness = if args.strict { Strictness::Strict } else { Strictness::Lenient };
+    let run_folder = RunFolder::of_checkpoint(path);
+    Ok((fresh(args)?, Start::Import { contents, strictness, run_folder }))
 }
 
 /// The settings of an earlier run, and where it goes on.
 fn resumed(path: &Path, console: &Console) -> Outcome<(TrainConfig, Start)> {
-    if let Some(config) = never_checkpointed(path) {
-        return Ok((config?, Start::Again(path.to_owned())));
+    if let Some(folder) = runs::run_folder_at(path)
+        && let Some(config) = never_checkpointed(&folder)
+    {
+        return Ok((config?, Start::Again(folder)));
     }
     at_checkpoint(path, Choice::Last, console)
 }
@@ -224,6 +248,7 @@ fn apply(args: &TrainArgs, config: &mut TrainConfig) -> Outcome<()> {
     replace(&mut run.num_workers, args.num_workers.map(|n| n as usize));
     run.dry_run |= args.dry_run;
     run.export_qonnx |= args.export_qonnx;
+    run.export_qcdq_onnx |= args.export_qcdq_onnx;
     run.detect_nan = (run.detect_nan || args.detect_nan) && !args.no_detect_nan;
     Ok(())
 }
@@ -253,8 +278,13 @@ fn numbers(flag: &str, list: &str) -> Outcome<Vec<u64>> {
 
 /// Found before the training, not after it.
 fn check_export(config: &TrainConfig) -> Outcome<()> {
-    if config.run.export_qonnx && config.recipe.network.quantization == Quantization::Off {
-        return Err(Failure::new("--export_qonnx and --disable_quant do not go together").or_hint(
+    let run = &config.run;
+    if (run.export_qonnx || run.export_qcdq_onnx)
+        && config.recipe.network.quantization == Quantization::Off
+    {
+        let flag = if run.export_qonnx { "--export_qonnx" } else { "--export_qcdq_onnx" };
+        let message = format!("{flag} and --disable_quant do not go together");
+        return Err(Failure::new(message).or_hint(
             "without quantizers there is nothing few-bit to export; leave one of them out",
         ));
     }
@@ -359,6 +389,8 @@ mod tests {
             ("--network TFC_2W3", "TFC_2W3", "did you mean"),
             ("--network TFC_2W2A --input-shape 1,3,32,32", "1x28x28", "1,1,28,28"),
             ("--evaluate", "--evaluate", "--resume"),
+            ("--pretrained", "--pretrained", "--network"),
+            ("--state-dict-to-pth --dry-run", "--dry_run", "leave"),
             ("--network TFC_2W2A --disable-quant --export-qonnx", "--disable_quant", "leave"),
             ("--milestones 1,x", "1,x", "commas"),
         ] {

@@ -11,6 +11,7 @@ use super::watch::speed;
 use crate::commands::verify::Verified;
 use crate::console::{counted, escape, seconds};
 use crate::program::{Report, Verdict};
+use crate::verification::Findings;
 
 /// What a training came to.
 pub struct Summary<'a> {
@@ -30,12 +31,15 @@ pub struct Summary<'a> {
     pub folder: Option<PathBuf>,
     /// What the verification of the exported file found.
     pub proof: Option<Verified>,
+    /// The same for the file of standard ONNX.
+    pub qcdq_proof: Option<Verified>,
 }
 
 impl Summary<'_> {
     /// The end of the command.
     pub fn report(&self) -> Report {
-        let different = self.proof.as_ref().is_some_and(|proof| !proof.findings.identical());
+        let mut proofs = self.proof.iter().chain(&self.qcdq_proof);
+        let different = proofs.any(|proof| !proof.findings.identical());
         let verdict = if different { Verdict::Different } else { Verdict::Good };
         Report { text: self.text(), json: self.json(), verdict }
     }
@@ -44,6 +48,9 @@ impl Summary<'_> {
         let mut text = self.trained();
         text.push('\n');
         text.push_str(&self.proved());
+        if let Some(Verified { findings, .. }) = &self.qcdq_proof {
+            text.push_str(&told(findings, "a file of standard ONNX"));
+        }
         if let Some(folder) = &self.folder {
             text.push('\n');
             text.push_str(&self.files(folder.clone()));
@@ -99,24 +106,15 @@ impl Summary<'_> {
 
     fn proved(&self) -> String {
         let Some(Verified { findings, .. }) = &self.proof else {
-            return match (self.config.run.dry_run, self.config.run.export_qonnx) {
+            let run = &self.config.run;
+            return match (run.dry_run, run.export_qonnx || run.export_qcdq_onnx) {
                 (true, true) => "Nothing was exported or verified, because --dry_run writes no files.\n",
                 (_, false) => "Nothing was exported; --export_qonnx exports the best network and verifies the file.\n",
                 (false, true) => "",
             }
             .to_owned();
         };
-        let mut text = String::from("Exported the best network as a QONNX file. ");
-        text.push_str(&findings.sentence());
-        text.push('\n');
-        if findings.identical() {
-            text.push_str(
-                "Proved on these images: the file computes, bit for bit, what was trained.\n",
-            );
-        } else {
-            text.push_str(&findings.verdict());
-        }
-        text
+        told(findings, "a QONNX file")
     }
 
     fn files(&self, folder: PathBuf) -> String {
@@ -132,6 +130,8 @@ impl Summary<'_> {
         let folder = self.folder.as_ref();
         let in_folder = |name: &str| folder.map(|folder| folder.join(name).display().to_string());
         let model = self.proof.as_ref().and_then(|_| in_folder(&model_name(&recipe.network)));
+        let qcdq_model =
+            self.qcdq_proof.as_ref().and_then(|_| in_folder(&qcdq_name(&recipe.network)));
         json!({
             "network": recipe.network.name,
             "dataset": recipe.dataset.as_str(),
@@ -155,8 +155,20 @@ impl Summary<'_> {
             "model": model,
             "report": in_folder("report.html"),
             "verification": self.proof.as_ref().map(|proof| &proof.json),
+            "qcdq_model": qcdq_model,
+            "qcdq_verification": self.qcdq_proof.as_ref().map(|proof| &proof.json),
         })
     }
+}
+
+/// What was exported, and what the comparison found.
+fn told(findings: &Findings, file: &str) -> String {
+    let proved = if findings.identical() {
+        "Proved on these images: the file computes, bit for bit, what was trained.\n".to_owned()
+    } else {
+        findings.verdict()
+    };
+    format!("Exported the best network as {file}. {}\n{proved}", findings.sentence())
 }
 
 /// `2-bit weights, 2-bit activations`.
@@ -172,6 +184,10 @@ fn model_name(network: &NetworkConfig) -> String {
     format!("{}_qonnx.onnx", network.name)
 }
 
+fn qcdq_name(network: &NetworkConfig) -> String {
+    format!("{}_qcdq.onnx", network.name)
+}
+
 /// The files of a run folder and what is in them.
 pub fn files(summary: &Summary<'_>) -> Vec<(String, &'static str)> {
     let mut files =
@@ -180,6 +196,10 @@ pub fn files(summary: &Summary<'_>) -> Vec<(String, &'static str)> {
         files
             .push((model_name(&summary.config.recipe.network), "the best network as a QONNX file"));
         files.push(("verification.json".to_owned(), "what was compared, tensor by tensor"));
+    }
+    if summary.qcdq_proof.is_some() {
+        files.push((qcdq_name(&summary.config.recipe.network), "the same as standard ONNX"));
+        files.push(("verification_qcdq.json".to_owned(), "what was compared there"));
     }
     let rest = [
         ("checkpoints/best.safetensors", "the best network"),
