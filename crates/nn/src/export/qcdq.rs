@@ -40,7 +40,11 @@ const STORED_BITS: f32 = 24.0;
 /// # Ok::<(), fewbit_nn::Error>(())
 /// ```
 pub fn to_qcdq_with(network: &Network, config: &ExportConfig) -> Result<ModelProto, Error> {
-    let model = to_qonnx_with(network, config)?;
+    translate(&to_qonnx_with(network, config)?)
+}
+
+/// The same model without quantizers of QONNX.
+pub(super) fn translate(model: &ModelProto) -> Result<ModelProto, Error> {
     let graph = model.graph.as_ref().expect("an exported model has a graph");
     let sets = model.opset_import.iter().filter(|set| set.domain().is_empty());
     let mut translator = Translator {

@@ -1,4 +1,5 @@
 mod golden;
+mod qcdq;
 
 use fewbit_formats::{FloatFormat, Format, IntegerFormat};
 use fewbit_onnx::proto::{ModelProto, NodeProto};
