@@ -37,7 +37,7 @@ pub use metrics::{EpochRecord, MetricsFile, read_metrics};
 pub use observer::{EpochEnd, Observer, Silent, Start, TestBatch, TrainBatch};
 pub use optimizer::{BadGradient, GradientCheck, Optimizer};
 pub use progress::{BestEpoch, Progress, Running};
-pub use run_folder::RunFolder;
+pub use run_folder::{FolderClaim, RunFolder};
 pub use schedule::{Schedule, Scheduler};
 pub use step::{Examples, StepError, StepResult, StepSettings, train_step};
 pub use trainer::{Ended, Trainer};

@@ -1,6 +1,6 @@
 //! The folder of a run: what lies where in it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::atomic;
 use crate::clock::Timestamp;
 use crate::config::TrainConfig;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// The folder of a run.
 ///
@@ -21,6 +21,11 @@ use crate::error::Error;
 pub struct RunFolder {
     path: PathBuf,
 }
+
+/// A run folder that other processes do not train in while this lives.
+#[derive(Debug)]
+#[must_use = "other processes may train in the folder as soon as it is dropped"]
+pub struct FolderClaim(#[allow(dead_code, reason = "the open file is the claim")] Option<File>);
 
 /// Name of the folder of checkpoints.
 const CHECKPOINTS: &str = "checkpoints";
@@ -67,6 +72,22 @@ impl RunFolder {
         let checkpoints = path.join(CHECKPOINTS);
         fs::read_dir(&checkpoints).map_err(|e| Error::io("open", &checkpoints, e))?;
         Ok(folder)
+    }
+
+    /// Keeps other processes from training in the folder, until the value is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::FolderInUse`](crate::ErrorKind::FolderInUse) if another process has claimed it.
+    pub fn claim(&self) -> Result<FolderClaim, Error> {
+        // Some systems do not open folders, some file systems know no locks; the run is the user's to
+        // look after there.
+        let Ok(file) = File::open(&self.path) else { return Ok(FolderClaim(None)) };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                Err(ErrorKind::FolderInUse { folder: self.path.clone() }.into())
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(FolderClaim(Some(file))),
+        }
     }
 
     /// Removes what a killed run has left half-written. Only for those who hold the log: to all others
@@ -250,10 +271,23 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_claimed_once_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(&config(parent.path().to_owned()), NOW).unwrap();
+        let claim = folder.claim().unwrap();
+        if claim.0.is_some() {
+            let error = folder.claim().unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::FolderInUse { .. }), "{error}");
+        }
+        drop(claim);
+        drop(folder.claim().unwrap());
+    }
+
+    #[test]
     fn settings_are_a_regular_file_of_bearable_size() {
         let parent = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(&config(parent.path().to_owned()), NOW).unwrap();
-        let file = fs::File::options().write(true).open(folder.config()).unwrap();
+        let file = File::options().write(true).open(folder.config()).unwrap();
         file.set_len(3 << 30).unwrap();
         let error = folder.read_config().unwrap_err().to_string();
         assert!(error.contains("config.toml") && error.contains("1 MiB"), "{error}");

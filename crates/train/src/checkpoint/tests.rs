@@ -1,10 +1,12 @@
 use std::fs;
 
 use fewbit_nn::config::NetworkConfig;
+use fewbit_nn::{Device, Network};
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::Optim;
+use crate::optimizer::Optimizer;
 use crate::progress::BestEpoch;
 
 const FILE: &str = "last.safetensors";
@@ -168,6 +170,14 @@ fn messages_name_the_place() {
             changed(|text, _| *text = text.replace("\"batch_size\":100", "\"batch_size\":0")),
             "batch_size",
         ),
+        (
+            changed(|text, _| *text = text.replace("[64,64,64]", "[1099511627776]")),
+            "last.safetensors: network.architecture: found 8",
+        ),
+        (
+            changed(|text, _| *text = text.replace("\"TFC_2W2A\"", "\"../TFC_2W2A\"")),
+            "last.safetensors: network.name: found \"../TFC_2W2A\"",
+        ),
         (changed(|text, _| text.clear()), "metadata \"fewbit\""),
         (move_tensor(first, "weird"), "\"weird\""),
         (move_tensor(first, "optimizer.velocity.features.3.bias"), first),
@@ -184,6 +194,19 @@ fn messages_name_the_place() {
     let foreign = safetensors::serialize(tensors, None).unwrap();
     let message = decoded(&foreign).unwrap_err().to_string();
     assert!(message.contains("a checkpoint of this program"), "{message}");
+}
+
+/// What a file describes is built only if the file has the values for it.
+#[test]
+fn descriptions_that_ask_for_more_than_there_is() {
+    let checkpoint = checkpoint(Optim::Adam);
+    let message = checkpoint.network(&Device::cpu()).unwrap_err().to_string();
+    assert!(message.contains("found 10 values, expected the 59008 weights of"), "{message}");
+    let network = &checkpoint.recipe.network;
+    let mut network = Network::new(network, 1, &Device::cpu()).unwrap();
+    let (recipe, moments) = (&checkpoint.recipe, &checkpoint.optimizer);
+    let error = Optimizer::restore(recipe, &mut network, moments, Path::new(FILE)).unwrap_err();
+    assert!(error.to_string().contains("expected fewer than 2^53"), "{error}");
 }
 
 #[test]
