@@ -17,7 +17,7 @@ use fewbit_nn::network::{LoadReport, Strictness};
 use fewbit_nn::{Device, Network};
 use fewbit_train::pytorch::Contents;
 use fewbit_train::{
-    Checkpoint, Clock, Ended, Error, ErrorKind, LogFile, RunFolder, TrainConfig, Trainer,
+    Checkpoint, Clock, Ended, Error, ErrorKind, FolderClaim, RunFolder, TrainConfig, Trainer,
 };
 use serde_json::Value;
 
@@ -172,7 +172,8 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
     // An imported optimizer brings its settings along.
     let config = &trainer.config().clone();
     let environment = Environment::here();
-    let folder = run_folder(config, folder, &environment, &clock)?;
+    // The claim lasts until everything is written.
+    let (folder, _claim) = run_folder(config, folder, &environment, &clock)?.unzip();
     if let Some(folder) = &folder {
         console.say(format!("writing to {}", escape(&folder.path().to_string_lossy())));
     }
@@ -209,7 +210,11 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
     proof::remove_rests(&folder, config)?;
     let best = Checkpoint::read(&folder.best_checkpoint())?;
     for dialect in exported(config) {
-        let proof = proof::prove(&best, &folder, dialect, &test, &clock, console)?;
+        let proof =
+            proof::prove(&best, &folder, dialect, &test, &clock, console).map_err(|failure| {
+                let again = format!("`fewbit train --resume {}`", folder.path().display());
+                failure.or_hint(format!("the training itself is done; {again} does the rest"))
+            })?;
         match dialect {
             Dialect::Qonnx => summary.proof = Some(proof),
             Dialect::Qcdq => summary.qcdq_proof = Some(proof),
@@ -281,24 +286,28 @@ fn run_folder(
     earlier: Option<PathBuf>,
     environment: &Environment,
     clock: &SystemClock,
-) -> Outcome<Option<RunFolder>> {
+) -> Outcome<Option<(RunFolder, FolderClaim)>> {
     if config.run.dry_run {
         return Ok(None);
     }
-    let folder = match earlier {
+    let claimed = match earlier {
         Some(path) => {
             let folder = RunFolder::open(&path)?;
-            // Refuses a folder in which a training is running, before anything in it is changed.
-            drop(LogFile::open(&folder.log())?);
+            // Before anything in it is changed: a training may be running there.
+            let claim = folder.claim()?;
             if folder.read_config().ok().as_ref() != Some(config) {
                 folder.write_config(config)?;
             }
-            folder
+            (folder, claim)
         }
-        None => RunFolder::create(config, clock.now())?,
+        None => {
+            let folder = RunFolder::create(config, clock.now())?;
+            let claim = folder.claim()?;
+            (folder, claim)
+        }
     };
-    folder.write_env(environment)?;
-    Ok(Some(folder))
+    claimed.0.write_env(environment)?;
+    Ok(Some(claimed))
 }
 
 /// What to do about an error in the middle of a training.

@@ -104,6 +104,33 @@ fn interrupted_runs_end_in_the_same_bits() {
     assert!(results(&resume(folder.path())) == expected);
 }
 
+/// What others do with a run folder in the meantime does not disturb the training in it, and a second
+/// training there is refused before it changes anything.
+#[test]
+fn a_folder_in_which_a_training_runs() {
+    let folder = TempDir::new().unwrap();
+    let line = RUN.replace("--epochs 25", "--epochs 5000").replace("--export_qonnx", "");
+    let mut training = program(folder.path());
+    training.args(line.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut training = training.spawn().unwrap();
+    assert!(wait_for(&mut training, folder.path(), RESULTS[1]));
+    let run_folder = only_entry(&folder.path().join("experiments"));
+    let config = fs::read(run_folder.join("config.toml")).unwrap();
+    for _ in 0..5 {
+        fewbit(folder.path(), "eval experiments --limit 10 --quiet").expect(0);
+        fewbit(folder.path(), "export experiments -o copy.onnx --quiet").expect(0);
+        let verify = "verify experiments copy.onnx --limit 10 --quiet --report copy.json";
+        let code = fewbit(folder.path(), verify).code;
+        assert!([0, 1].contains(&code), "1: there is a better network by now; not {code}");
+        let second = fewbit(folder.path(), "train --resume experiments --epochs 9999").expect(2);
+        assert!(second.stderr.contains("is in use by another process"), "{}", second.stderr);
+    }
+    assert!(training.try_wait().unwrap().is_none(), "the training goes on");
+    training.kill().unwrap();
+    training.wait().unwrap();
+    assert!(fs::read(run_folder.join("config.toml")).unwrap() == config);
+}
+
 /// Goes on with the run below `folder`; one that was killed before it had a folder starts again.
 fn resume(folder: &Path) -> PathBuf {
     let runs = folder.join("experiments");
