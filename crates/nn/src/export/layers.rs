@@ -139,7 +139,9 @@ impl Exporter<'_> {
         let zero_point = self.graph.constant(&TensorValue::scalar(0.0_f32))?;
         let (in_bits, out_bits) = (self.number(pool.sum_bits)?, self.number(bit_width)?);
         let dims = self.dims(&self.current);
+        // The first version has neither a second scale nor these attributes.
         let node = qonnx(name, part::TRUNC, "Trunc")
+            .since(2)
             .inputs([&*self.current, &in_scale, &zero_point, &in_bits, &out, &out_bits])
             .int("narrow", 0)
             .string("rounding_mode", pool.truncation.rounding_mode.name())

@@ -257,3 +257,20 @@ fn without_quantizers_nothing_is_quantized() {
     assert_eq!(operators, ["Transpose", "MatMul"]);
     assert_eq!(model.opset_import.len(), 1);
 }
+
+#[test]
+fn truncation_is_the_second_version() {
+    let model = to_qonnx(&network("RESNET18_4W4A")).unwrap();
+    let sets: Vec<_> = model.opset_import.iter().map(|set| (set.domain(), set.version())).collect();
+    assert!(sets.contains(&("qonnx.custom_op.general", 2)), "{sets:?}");
+    let graph = model.graph.as_ref().unwrap();
+    let trunc = graph.node.iter().find(|node| node.op_type() == "Trunc").unwrap();
+    assert_eq!(trunc.input.len(), 6);
+    // Nothing is left out of 4 bits times 16 values: one scale for both.
+    assert_eq!(trunc.input[1], trunc.input[4]);
+    // Before training every threshold is 1: 1 / 15 / 16.
+    assert_eq!(stored(&model, &trunc.input[1]).f32_scalar().unwrap(), 1.0 / 15.0 / 16.0);
+    assert_eq!(stored(&model, &trunc.input[3]).f32_scalar().unwrap(), 8.0);
+    let bias = graph.node.iter().find(|node| node.name() == "linear_bias_quant").unwrap();
+    assert_eq!(bias.input[0], "linear.bias");
+}
