@@ -122,9 +122,19 @@ pub fn model_of(
         .or_hint("there is nothing few-bit to export; train without --disable_quant"));
     }
     let config = ExportConfig { metadata: notes(checkpoint)?, ..ExportConfig::default() };
+    encoded(network, &config, dialect)
+}
+
+/// Finds out before a training whether its network can be exported.
+pub fn check(network: &Network, dialect: Dialect) -> Outcome<()> {
+    encoded(network, &ExportConfig::default(), dialect)?;
+    Ok(())
+}
+
+fn encoded(network: &Network, config: &ExportConfig, dialect: Dialect) -> Outcome<ModelProto> {
     Ok(match dialect {
-        Dialect::Qonnx => to_qonnx_with(network, &config)?,
-        Dialect::Qcdq => to_qcdq_with(network, &config)?,
+        Dialect::Qonnx => to_qonnx_with(network, config)?,
+        Dialect::Qcdq => to_qcdq_with(network, config)?,
     })
 }
 

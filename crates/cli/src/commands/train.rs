@@ -26,7 +26,7 @@ use crate::clock::SystemClock;
 use crate::command_line::Example;
 use crate::commands::dataset::open_images;
 use crate::commands::eval;
-use crate::commands::export::Dialect;
+use crate::commands::export::{self, Dialect};
 use crate::console::{Console, counted, escape};
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
@@ -171,6 +171,9 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
     };
     // An imported optimizer brings its settings along.
     let config = &trainer.config().clone();
+    for dialect in exported(config) {
+        export::check(trainer.network_mut(), dialect)?;
+    }
     let environment = Environment::here();
     // The claim lasts until everything is written.
     let (folder, _claim) = run_folder(config, folder, &environment, &clock)?.unzip();

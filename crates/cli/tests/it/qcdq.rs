@@ -63,6 +63,12 @@ fn evaluation_exports_too() {
     for key in ["verification", "qcdq_verification"] {
         assert_eq!(json[key]["identical"], true, "{key}");
     }
+    // Found before the training: nothing is written.
+    let line = "train --network RESNET18_5W5A_FLOAT_E3M1 --dataset shapes --limit 10 --batch_size 5 \
+                --experiments other --export_qcdq_onnx";
+    let run = fewbit(folder.path(), line).expect(2);
+    assert!(run.stderr.contains("FloatQuant") && run.stderr.contains("conv1"), "{}", run.stderr);
+    assert!(!folder.path().join("other").exists());
     let line = format!("train --network TFC_2W2A {DATA} --disable_quant --export_qcdq_onnx");
     let run = fewbit(folder.path(), &line).expect(2);
     assert!(run.stderr.contains("--export_qcdq_onnx"), "{}", run.stderr);
