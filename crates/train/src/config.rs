@@ -6,7 +6,7 @@ mod names;
 use std::path::{Path, PathBuf};
 
 use fewbit_data::DatasetName;
-use fewbit_nn::config::NetworkConfig;
+use fewbit_nn::config::{NetworkConfig, Quantization};
 use serde::{Deserialize, Serialize};
 
 pub use names::{Loss, Optim};
@@ -137,7 +137,8 @@ impl TrainConfig {
     /// [`ErrorKind::InvalidConfig`] if a path is no Unicode or a number has no place in TOML.
     pub fn to_toml(&self) -> Result<String, Error> {
         toml::to_string(self).map_err(|error| {
-            Error::invalid("config.toml", error, "Unicode paths and numbers below 2^63")
+            let found = format!("no TOML ({error})");
+            Error::invalid("a setting", found, "Unicode paths and numbers below 2^63")
         })
     }
 
@@ -309,7 +310,15 @@ impl Recipe {
         let (mut wanted, mut was) = (self.network.name.clone(), saved.name.clone());
         if wanted == was {
             // The same name, another description.
-            (wanted, was) = (format!("{:?}", self.network), format!("{saved:?}"));
+            (wanted, was) = match (self.network.quantization, saved.quantization) {
+                (Quantization::Off, Quantization::On) => {
+                    (format!("{wanted} without quantizers"), format!("{was} with quantizers"))
+                }
+                (Quantization::On, Quantization::Off) => {
+                    (format!("{wanted} with quantizers"), format!("{was} without quantizers"))
+                }
+                _ => (format!("that of the settings {:?}", self.network), format!("{saved:?}")),
+            };
         }
         Err(ErrorKind::OtherNetwork { file: file.to_owned(), saved: was, wanted }.into())
     }
@@ -412,6 +421,22 @@ mod tests {
             spoil(&mut config);
             let message = config.validate().unwrap_err().to_string();
             assert!(message.starts_with(field), "{field}: {message}");
+        }
+    }
+
+    #[test]
+    fn quantizers_are_part_of_a_network() {
+        let saved = config().recipe;
+        let mut off = saved.clone();
+        off.network.quantization = Quantization::Off;
+        for (wanted, saved, words) in [
+            (&off, &saved, "of TFC_2W2A with quantizers, not of TFC_2W2A without quantizers"),
+            (&saved, &off, "of TFC_2W2A without quantizers, not of TFC_2W2A with quantizers"),
+        ] {
+            let file = Path::new("last.safetensors");
+            let error = wanted.check_same_network(&saved.network, file).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.hint().unwrap().contains("--disable_quant"));
         }
     }
 

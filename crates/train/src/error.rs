@@ -121,6 +121,9 @@ impl Error {
             ErrorKind::FolderInUse { .. } => {
                 Some("wait until the other run has ended, or stop it".to_owned())
             }
+            ErrorKind::OtherNetwork { saved, .. } if saved.contains(' ') => {
+                Some("leave --network and --disable_quant out: a checkpoint says what it is of".into())
+            }
             ErrorKind::OtherNetwork { saved, .. } => {
                 Some(format!("leave --network out, or ask for --network {saved}"))
             }
