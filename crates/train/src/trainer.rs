@@ -406,9 +406,10 @@ impl Checkpoint {
     /// [`ErrorKind::Malformed`] if they are not those of the network.
     pub fn network(&self, device: &Device) -> Result<Network, Error> {
         let described = &self.recipe.network;
-        // Before anything is built: a description of a few bytes can ask for all the memory there is.
+        // Before anything large is built: a description of a few bytes can ask for all the memory there
+        // is. A small network is built, and the tensor that is missing is named then.
         let values: u64 = self.model.values().map(value_count).sum();
-        if described.weight_count() > values {
+        if described.weight_count() > values.max(SMALL_NETWORK) {
             let expected = format!("the {} weights of {described}", described.weight_count());
             let found = format!("{values} values");
             return Err(Error::malformed(self.file(), "tensors of the model", found, expected));
@@ -420,6 +421,9 @@ impl Checkpoint {
         Ok(network)
     }
 }
+
+/// Weights that are worth no thought: 16 MiB of them.
+const SMALL_NETWORK: u64 = 1 << 22;
 
 /// The number of a tensor's values.
 fn value_count(tensor: &StateTensor) -> u64 {
