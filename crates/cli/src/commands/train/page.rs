@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fewbit_formats::Format;
 use fewbit_nn::config::Quantization;
 use fewbit_nn::network::{Layer, NamedLayer, Parameter, Taps, tensor_name};
 use fewbit_nn::{Device, Network, Pass, Tensor};
@@ -28,11 +29,12 @@ pub fn write(
         .into_iter()
         .map(|(name, contents)| FileRow { path: in_folder(&name), contents: contents.to_owned() })
         .collect();
+    let layers = layers(&mut best.network(&Device::cpu())?)?;
     let report = RunReport {
         network: network.name.clone(),
         dataset: recipe.dataset.to_string(),
-        weight_format: format(network.weight_bit_width, network.quantization),
-        activation_format: format(network.act_bit_width, network.quantization),
+        weight_format: every(&layers, |layer| &layer.weight_format),
+        activation_format: every(&layers, |layer| &layer.activation_format),
         command: environment.command.clone(),
         seed: recipe.random_seed,
         version: environment.version.to_owned(),
@@ -46,7 +48,7 @@ pub fn write(
             .best
             .map(|best| BestEpoch { epoch: best.epoch, test_top1_percent: best.test_top1_percent }),
         verification: summary.proof.as_ref().map(|proof| proof.findings.summary()),
-        layers: layers(&mut best.network(&Device::cpu())?)?,
+        layers,
     };
     crate::files::write(&folder.report(), render_html(&report).as_bytes())
 }
@@ -78,23 +80,27 @@ fn metrics(record: &EpochRecord) -> EpochMetrics {
     }
 }
 
-/// `bipolar`, `int2-narrow`, or `float32` without quantizers.
-fn format(bits: u32, quantization: Quantization) -> String {
-    match (quantization, bits) {
-        (Quantization::Off, _) => "float32".to_owned(),
-        (Quantization::On, 1) => "bipolar".to_owned(),
-        (Quantization::On, bits) => format!("int{bits}-narrow"),
+/// The formats of all layers, each named once, in order of the layers.
+fn every(layers: &[LayerRow], format: impl Fn(&LayerRow) -> &String) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in layers.iter().map(|layer| format(layer).as_str()) {
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
     }
+    names.join(", ")
+}
+
+/// `bipolar`, `int2-narrow`, `e4m3`; `float32` without a quantizer.
+fn named(format: Option<Format>) -> String {
+    format.map_or_else(|| "float32".to_owned(), |format| format.to_string())
 }
 
 /// The layers, with the values that the quantized weights take.
 fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
     let weights = quantized_weights(network)?;
-    let config = network.config().clone();
-    let bits = |bits| format(bits, config.quantization);
     let leaves = network.leaves();
-    let first = leaves.iter().position(|layer| matches!(layer.layer, Layer::Quantize(_)));
-    let row = |(index, NamedLayer { name, layer }): (usize, &NamedLayer)| {
+    let row = |NamedLayer { name, layer }: &NamedLayer| {
         let norm = |weight: &Parameter, bias: &Parameter| {
             (weight.value().len() + bias.value().len()) as u64
         };
@@ -119,16 +125,14 @@ fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
         };
         let (weight_format, activation_format, shape) = match layer {
             Layer::Linear(linear) => {
-                (bits(config.weight_bit_width), String::new(), linear.weight.value().shape())
+                (named(linear.quantizer.format()), String::new(), linear.weight.value().shape())
             }
             Layer::Conv2d(conv) => {
-                (bits(config.weight_bit_width), String::new(), conv.weight.value().shape())
+                (named(conv.quantizer.format()), String::new(), conv.weight.value().shape())
             }
-            Layer::Quantize(_) if Some(index) == first => {
-                (String::new(), bits(config.input_bit_width), vec![])
-            }
-            Layer::Quantize(_) | Layer::QuantizeShared(_) => {
-                (String::new(), bits(config.act_bit_width), vec![])
+            Layer::Quantize(quantizer) => (String::new(), named(quantizer.format()), vec![]),
+            Layer::QuantizeShared(index) => {
+                (String::new(), named(network.shared()[*index].format()), vec![])
             }
             _ => (String::new(), String::new(), vec![]),
         };
@@ -142,7 +146,7 @@ fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
             weight_values: weights.get(name).cloned().unwrap_or_default(),
         }
     };
-    Ok(leaves.into_iter().enumerate().map(row).collect())
+    Ok(leaves.into_iter().map(row).collect())
 }
 
 /// How often each value occurs among the quantized weights, by layer.
