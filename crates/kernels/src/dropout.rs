@@ -7,7 +7,8 @@ use crate::parallel::blocks;
 
 /// Sets each value to 0 with probability `p` and scales the others by `1 / (1 - p)`.
 ///
-/// Value `i` is dropped if `rng.uniform_at(i) < p`: the same for any number of threads, and [`dropout_grad`] finds it again without a mask.
+/// Value `i` is dropped if `rng.uniform_at(i) < p`: the same for any number of threads. The gradient is the
+/// same function of `dy`, so that no mask is kept.
 /// With `p = 1` everything is 0.
 ///
 /// # Panics
@@ -36,14 +37,6 @@ multiversion! {
             }
         }
     }
-}
-
-/// Gradient of [`dropout`] with the same `p` and `rng`.
-///
-/// # Panics
-/// If the lengths differ or `p` is outside `[0, 1]`.
-pub fn dropout_grad(dy: &[f32], dx: &mut [f32], p: f32, rng: &CounterRng) {
-    dropout(dy, dx, p, rng);
 }
 
 #[cfg(test)]
