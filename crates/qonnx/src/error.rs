@@ -243,18 +243,8 @@ pub(crate) fn nearest(name: &str, known: &[&str]) -> Vec<String> {
 
 fn edit_distance(a: &str, b: &str) -> usize {
     // Names that are this long and differ behind are no typing errors: do not compare all of them.
-    let b: Vec<char> = b.chars().take(128).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(128).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let start = |name: &str| name.chars().take(128).collect::<String>();
+    strsim::levenshtein(&start(a), &start(b))
 }
 
 #[cfg(test)]
