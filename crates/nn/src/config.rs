@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use resnet::{ActScaling, FormatName, ResnetQuantizers, WeightScaling};
+pub use resnet::{ActScaling, ActStatistic, FormatName, ResnetQuantizers, WeightScaling};
 
 use crate::error::{Error, ErrorKind};
 
@@ -191,6 +191,7 @@ impl NetworkConfig {
                 }
             }
             Architecture::Resnet18 { widths, quantizers } => {
+                quantizers.validate()?;
                 if widths.contains(&0) {
                     return invalid("widths", format!("{widths:?}"), "four above 0");
                 }

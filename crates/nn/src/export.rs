@@ -60,7 +60,8 @@ pub fn to_qonnx(network: &Network) -> Result<ModelProto, Error> {
     to_qonnx_with(network, &ExportConfig::default())
 }
 
-/// Writes a network, with a fixed number of images and notes.
+/// Writes a network, with a fixed number of images and notes. Without quantizers it is a file of
+/// standard ONNX.
 ///
 /// # Errors
 /// [`ErrorKind::NotExportable`](crate::ErrorKind::NotExportable) if QONNX has no operator for a
@@ -99,6 +100,8 @@ struct Exporter<'a> {
     current: String,
     /// What is known about its values.
     grid: Grid,
+    /// The last tensor that comes from a rectifier: nothing in it is below zero.
+    rectified: Option<String>,
     /// Quantizers that several layers use.
     shared: &'a [ActQuantizer],
 }
@@ -106,7 +109,7 @@ struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     /// Starts from the images.
     fn new(graph: GraphBuilder, shared: &'a [ActQuantizer]) -> Self {
-        Self { graph, current: INPUT.to_owned(), grid: Grid::Plain, shared }
+        Self { graph, current: INPUT.to_owned(), grid: Grid::Plain, rectified: None, shared }
     }
 
     fn layer(&mut self, name: &str, layer: &Layer) -> Result<(), Error> {

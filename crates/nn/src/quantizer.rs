@@ -1,19 +1,23 @@
 //! Quantizers: from a tensor to few-bit numbers times a scale.
 //!
 //! A quantizer is a number format and the way its scale is found: a constant, the largest magnitude of
-//! the weight, or a parameter that starts from what a network meets in its first steps of training.
+//! the weight, a parameter that starts from what a network meets in its first steps of training, or a
+//! mean of what it meets in all of them.
 
 mod act;
 mod bias;
 mod learned;
 mod restriction;
 mod rule;
+mod running;
 mod weight;
 
+pub(crate) use act::COLLECTION_STEPS;
 pub use act::{ActQuantizer, ActQuantizerConfig, ActScale};
 pub use bias::BiasQuantizer;
 pub use learned::{Collection, LearnedScale};
 pub use restriction::Restriction;
+pub use running::RunningScale;
 pub use weight::{WeightQuantizer, WeightQuantizerConfig, WeightScale};
 
 pub use crate::ops::{MinifloatGradient, Statistic};

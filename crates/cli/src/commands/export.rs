@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fewbit_nn::config::Quantization;
 use fewbit_nn::export::{ExportConfig, to_qcdq_with, to_qonnx_with};
 use fewbit_nn::{Device, Network};
 use fewbit_onnx::builder::QONNX_DOMAIN;
@@ -14,7 +13,7 @@ use serde_json::json;
 use crate::checkpoints::{self, NetworkArg};
 use crate::command_line::Example;
 use crate::console::{Console, counted, escape};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::files;
 use crate::program::{Report, Verdict};
 use crate::runs::{self, Choice};
@@ -113,14 +112,6 @@ pub fn model_of(
     network: &Network,
     dialect: Dialect,
 ) -> Outcome<ModelProto> {
-    let recipe = &checkpoint.recipe;
-    if recipe.network.quantization == Quantization::Off {
-        let file = checkpoint.file().display();
-        return Err(Failure::new(format!(
-            "{file} was trained without quantizers (--disable_quant)"
-        ))
-        .or_hint("there is nothing few-bit to export; train without --disable_quant"));
-    }
     let config = ExportConfig { metadata: notes(checkpoint)?, ..ExportConfig::default() };
     encoded(network, &config, dialect)
 }

@@ -6,6 +6,7 @@ mod page;
 mod plan;
 mod pretrained;
 mod proof;
+mod scaling;
 mod state_dict;
 mod summary;
 mod watch;
@@ -58,6 +59,8 @@ pub const NOTES: &str = "\
 Without --network and --resume this is a demonstration of about a minute: it trains on the generated
 dataset glyphs, exports, verifies, and says what it found; other flags change its settings. With a
 network, defaults are those of the published example: 1000 epochs on MNIST.
+Minifloats have no scales by default, as in the published example. Formats of few bits learn better
+with them: --weight-scaling per_channel --act-scaling learned
 A run that was stopped, by Ctrl-C or by anything else, goes on with --resume and ends in the same bits.
 Exit code 1 if the exported file differs from what was trained.
 ";

@@ -1,9 +1,16 @@
 //! The quantizers of a ResNet18: formats are data.
 
+use std::fmt;
+use std::str::FromStr;
+
 use fewbit_formats::Format;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::quantizer::{ActQuantizerConfig, Granularity, MinifloatGradient, WeightQuantizerConfig};
+use crate::error::{Error, ErrorKind};
+use crate::quantizer::{
+    ActQuantizerConfig, ActScale, COLLECTION_STEPS, Granularity, MinifloatGradient, Restriction,
+    Statistic, WeightQuantizerConfig, WeightScale,
+};
 
 /// Which formats, and where their scales come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +35,15 @@ pub struct ResnetQuantizers {
     /// Scales of activations.
     #[serde(default)]
     pub act_scaling: ActScaling,
+    /// What scales of activations are made from.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub act_statistic: ActStatistic,
+    /// Training passes of a quantizer that measure where a learned scale starts.
+    #[serde(default = "collection_steps", skip_serializing_if = "is_usual")]
+    pub collection_steps: u32,
+    /// Whether scales are powers of two.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scale_restriction: Restriction,
     /// The gradient of minifloat quantizers.
     #[serde(default)]
     pub gradient: MinifloatGradient,
@@ -55,6 +71,68 @@ pub enum ActScaling {
     Unscaled,
     /// They are learned, from what the first steps of training measure.
     Learned,
+    /// They are measured in every step of training; evaluation takes a running mean.
+    Statistics,
+}
+
+/// What scales of activations are made from: `absmax`, or `percentile:99.9`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum ActStatistic {
+    /// The largest magnitude.
+    #[default]
+    AbsMax,
+    /// The magnitude that so many percent of all do not exceed.
+    Percentile(f64),
+}
+
+impl fmt::Display for ActStatistic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AbsMax => f.write_str("absmax"),
+            Self::Percentile(percent) => write!(f, "percentile:{percent}"),
+        }
+    }
+}
+
+impl FromStr for ActStatistic {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let percent = text.strip_prefix("percentile:").and_then(|number| number.parse().ok());
+        match percent.filter(|percent| *percent > 0.0 && *percent <= 100.0) {
+            Some(percent) => Ok(Self::Percentile(percent)),
+            None if text == "absmax" => Ok(Self::AbsMax),
+            None => Err(Error::new(ErrorKind::InvalidConfig {
+                field: "act_statistic",
+                value: format!("{text:?}"),
+                expected: "absmax, or a percentile as in percentile:99.9",
+            })),
+        }
+    }
+}
+
+impl Serialize for ActStatistic {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ActStatistic {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn collection_steps() -> u32 {
+    COLLECTION_STEPS
+}
+
+fn is_usual(steps: &u32) -> bool {
+    *steps == COLLECTION_STEPS
 }
 
 impl ResnetQuantizers {
@@ -68,8 +146,41 @@ impl ResnetQuantizers {
             last_layer_format: None,
             weight_scaling: WeightScaling::default(),
             act_scaling: ActScaling::default(),
+            act_statistic: ActStatistic::default(),
+            collection_steps: COLLECTION_STEPS,
+            scale_restriction: Restriction::default(),
             gradient: MinifloatGradient::default(),
         }
+    }
+
+    /// Checks what has no meaning beside other settings.
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        let invalid = |field, value: String, expected| {
+            Err(Error::new(ErrorKind::InvalidConfig { field, value, expected }))
+        };
+        if let ActStatistic::Percentile(percent) = self.act_statistic
+            && !(percent > 0.0 && percent <= 100.0)
+        {
+            return invalid("act_statistic", percent.to_string(), "above 0, at most 100 percent");
+        }
+        if self.act_scaling == ActScaling::Unscaled && self.act_statistic != ActStatistic::AbsMax {
+            let expected = "absmax without act_scaling = learned or statistics";
+            return invalid("act_statistic", self.act_statistic.to_string(), expected);
+        }
+        if self.collection_steps == 0 {
+            return invalid("collection_steps", "0".to_owned(), "1 or more");
+        }
+        if self.collection_steps != COLLECTION_STEPS && self.act_scaling != ActScaling::Learned {
+            let expected = "300 without act_scaling = learned";
+            return invalid("collection_steps", self.collection_steps.to_string(), expected);
+        }
+        let unscaled = self.weight_scaling == WeightScaling::Unscaled
+            && self.act_scaling == ActScaling::Unscaled;
+        if unscaled && self.scale_restriction != Restriction::None {
+            let expected = "float without weight_scaling and act_scaling";
+            return invalid("scale_restriction", "power_of_two".to_owned(), expected);
+        }
+        Ok(())
     }
 
     pub(crate) fn weights(&self) -> WeightQuantizerConfig {
@@ -93,24 +204,34 @@ impl ResnetQuantizers {
     }
 
     fn of_weights(&self, FormatName(format): FormatName) -> WeightQuantizerConfig {
-        let quantizer = match self.weight_scaling {
-            WeightScaling::Unscaled => WeightQuantizerConfig::unscaled(format),
-            WeightScaling::PerTensor => {
-                WeightQuantizerConfig::absmax(format, Granularity::PerTensor)
-            }
-            WeightScaling::PerChannel => {
-                WeightQuantizerConfig::absmax(format, Granularity::PerChannel)
-            }
+        let restriction = self.scale_restriction;
+        let absmax = |granularity| WeightScale::AbsMax { granularity, restriction };
+        let scale = match self.weight_scaling {
+            WeightScaling::Unscaled => WeightScale::Constant(1.0),
+            WeightScaling::PerTensor => absmax(Granularity::PerTensor),
+            WeightScaling::PerChannel => absmax(Granularity::PerChannel),
         };
-        quantizer.with_gradient(self.gradient)
+        WeightQuantizerConfig::Format { format, scale, gradient: self.gradient }
     }
 
     fn of_activations(&self, FormatName(format): FormatName) -> ActQuantizerConfig {
-        let quantizer = match self.act_scaling {
-            ActScaling::Unscaled => ActQuantizerConfig::unscaled(format),
-            ActScaling::Learned => ActQuantizerConfig::learned(format),
+        let statistic = match self.act_statistic {
+            ActStatistic::AbsMax => Statistic::AbsMax,
+            ActStatistic::Percentile(percent) => Statistic::AbsPercentile(percent),
         };
-        quantizer.with_gradient(self.gradient)
+        let restriction = self.scale_restriction;
+        let scale = match self.act_scaling {
+            ActScaling::Unscaled => ActScale::Constant(1.0),
+            ActScaling::Learned => ActScale::Learned {
+                start: 1.0,
+                steps: self.collection_steps,
+                statistic,
+                granularity: Granularity::PerTensor,
+                restriction,
+            },
+            ActScaling::Statistics => ActScale::Measured { statistic, restriction },
+        };
+        ActQuantizerConfig::Format { format, scale, gradient: self.gradient }
     }
 }
 

@@ -89,6 +89,7 @@ impl Exporter<'_> {
         let dims = self.dims(&self.current);
         let node = standard(name, part::RELU, "Relu").inputs([&*self.current]);
         self.current = self.add(name, part::RELU, node, &dims)?;
+        self.rectified = Some(self.current.clone());
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use fewbit_formats::{FloatFormat, Format, IntegerFormat};
 use fewbit_onnx::tensor::TensorValue;
 
-use super::{Exporter, qonnx};
+use super::{Exporter, qonnx, standard};
 use crate::error::{Error, ErrorKind};
 use crate::network::{Parameter, part};
 use crate::ops::{Grid, Scale};
@@ -46,7 +46,10 @@ impl Exporter<'_> {
             return Ok(());
         };
         let origin = match quantizer.config() {
-            ActQuantizerConfig::Format { scale: ActScale::Learned { .. }, .. } => Origin::Found,
+            ActQuantizerConfig::Format {
+                scale: ActScale::Learned { .. } | ActScale::Measured { .. },
+                ..
+            } => Origin::Found,
             ActQuantizerConfig::Format { scale: ActScale::Constant(_), .. }
             | ActQuantizerConfig::Common { .. }
             | ActQuantizerConfig::None => Origin::Constant,
@@ -174,13 +177,15 @@ impl Exporter<'_> {
         quantizer: &Quantizer<'_>,
         format: FloatFormat,
     ) -> Result<String, Error> {
-        if !format.signed() {
-            return Err(Error::new(ErrorKind::NotExportable {
-                layer: quantizer.layer.to_owned(),
-                what: format!("minifloats without a sign ({format})"),
-                expected: "minifloats with a sign, as FloatQuant has no others",
-            }));
-        }
+        // FloatQuant always has a sign. Of what is not below zero it makes the same number without one:
+        // both have the same steps, and the same largest value, which the node is told.
+        let x = if format.signed() || self.rectified.as_deref() == Some(quantizer.x) {
+            quantizer.x.to_owned()
+        } else {
+            let part = format!("{}_relu", quantizer.part);
+            let node = standard(quantizer.layer, &part, "Relu").inputs([quantizer.x]);
+            self.add(quantizer.layer, &part, node, &self.dims(quantizer.x))?
+        };
         let scale = match quantizer.origin {
             Origin::Constant => self.scale(quantizer, &[1])?,
             Origin::Found => self.scale(quantizer, &[])?,
@@ -192,7 +197,7 @@ impl Exporter<'_> {
         let max_value = self.graph.constant(&TensorValue::scalar(format.max_value()))?;
         let node = qonnx(quantizer.layer, quantizer.part, "FloatQuant")
             .inputs([
-                quantizer.x,
+                &*x,
                 &scale,
                 &exponent_bit_width,
                 &mantissa_bit_width,
@@ -240,6 +245,8 @@ fn finn_datatype(quantizer: &Quantizer<'_>) -> Option<String> {
         Scale::PerChannel(scales) => scales.iter().all(|scale| *scale == 1.0),
     };
     match quantizer.format {
+        // FINN has no minifloats without a sign.
+        Format::Float(format) if !format.signed() => None,
         Format::Integer(format) if unscaled => {
             let sign = if format.signed() { "" } else { "U" };
             Some(format!("{sign}INT{}", format.bit_width()))

@@ -1,12 +1,12 @@
 mod golden;
 mod qcdq;
 
-use fewbit_formats::{FloatFormat, Format, IntegerFormat};
+use fewbit_formats::{FloatFormat, Format, IntegerFormat, ReservedCodes};
 use fewbit_onnx::proto::{ModelProto, NodeProto};
 use fewbit_onnx::tensor::TensorValue;
 
 use super::{ExportConfig, Exporter, INPUT, OUTPUT, to_qonnx, to_qonnx_with};
-use crate::config::NetworkConfig;
+use crate::config::{Architecture, FormatName, NetworkConfig};
 use crate::error::ErrorKind;
 use crate::network::{Clipping, Linear, Network, Parameter, Pass, Taps};
 use crate::quantizer::{
@@ -221,14 +221,80 @@ fn minifloats() {
 }
 
 #[test]
-fn what_qonnx_cannot_say_is_refused() {
-    let unsigned = Format::Float(FloatFormat::new(3, 2).unwrap().unsigned().unwrap());
-    let act = ActQuantizerConfig::unscaled(unsigned);
-    let error = quantizers(&act, &WeightQuantizerConfig::None).unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::NotExportable { layer, .. } if layer == "a"),
-        "{error}"
-    );
+fn minifloats_without_a_sign_are_rectified() {
+    let unsigned = FloatFormat::new(4, 3).unwrap().unsigned().unwrap();
+    let act = ActQuantizerConfig::unscaled(Format::Float(unsigned));
+    let model = quantizers(&act, &WeightQuantizerConfig::None).unwrap();
+    let nodes = &model.graph.as_ref().unwrap().node;
+    let operators: Vec<_> = nodes.iter().map(NodeProto::op_type).collect();
+    assert_eq!(operators, ["Relu", "FloatQuant", "Transpose", "MatMul"]);
+    assert_eq!(nodes[1].input[0], nodes[0].output[0]);
+    assert_eq!(nodes[1].output[0], "a.act_quant.out");
+    // The largest value of the format without a sign, not of e4m3.
+    assert_eq!(inputs(&model, "a_act_quant")[4].f32_scalar().unwrap(), 480.0);
+    assert_eq!(annotation(&model, "a.act_quant.out"), None);
+    // Behind a rectifier nothing is added.
+    let mut network = NetworkConfig::named("RESNET18_5W5A_FLOAT_E3M1").unwrap();
+    let signed = to_qonnx(&Network::new(&network, 1, &Device::cpu()).unwrap()).unwrap();
+    let Architecture::Resnet18 { widths, quantizers, .. } = &mut network.architecture else {
+        unreachable!("a ResNet")
+    };
+    (*widths, quantizers.rectified_format) = ([4; 4], Some(FormatName("ue3m1".parse().unwrap())));
+    let unsigned = to_qonnx(&Network::new(&network, 1, &Device::cpu()).unwrap()).unwrap();
+    assert_eq!(unsigned.graph.unwrap().node.len(), signed.graph.unwrap().node.len());
+}
+
+#[test]
+fn a_sign_that_is_not_used_changes_no_value() {
+    let mut compared = 0;
+    for (exponent, mantissa) in (1..=6).flat_map(|e| (0..=4).map(move |m| (e, m))) {
+        let unsigned = FloatFormat::new(exponent, mantissa).unwrap().unsigned().unwrap();
+        let (bias, max) = (unsigned.exponent_bias(), unsigned.max_value());
+        // What the node says: a sign, the same bits, the largest value that it is told.
+        let signed = FloatFormat::new(exponent, mantissa).unwrap();
+        let signed = signed.with_exponent_bias(bias).unwrap();
+        let signed = signed.with_reserved(ReservedCodes::None).unwrap();
+        let signed = signed.with_max_value(max).unwrap();
+        let [mut without, mut with] = [unsigned, signed].map(|format| {
+            ActQuantizer::new(&ActQuantizerConfig::unscaled(Format::Float(format))).unwrap()
+        });
+        // Every value, every midpoint, and their neighbours: between them nothing changes.
+        let step = 2.0_f32.powi(1 - bias - mantissa as i32);
+        let mut grid = vec![0.0_f32];
+        let binades = (max / step).log2().ceil() as i32 + 1;
+        for binade in 0..=binades {
+            let first = if binade == 0 { 0 } else { 1_u32 << mantissa };
+            let power = 2.0_f32.powi((binade - 1).max(0));
+            let values = (first..2 << mantissa).map(|code| code as f32 * power * step);
+            grid.extend(values.filter(|value| value.is_finite()));
+        }
+        grid.sort_by(f32::total_cmp);
+        let midpoints: Vec<f32> =
+            grid.windows(2).map(|pair| pair[0] / 2.0 + pair[1] / 2.0).collect();
+        grid.extend(midpoints);
+        let near = |v: f32| [v, v.next_up(), v.next_down(), -v, -v.next_up()];
+        let mut values: Vec<f32> = grid.into_iter().flat_map(near).collect();
+        values.extend([
+            f32::MAX / 4.0,
+            -f32::MAX / 4.0,
+            f32::MIN_POSITIVE,
+            1e-40,
+            -1e-40,
+            f32::NAN,
+        ]);
+        let x = Tensor::from_vec(values.clone(), &[values.len()], &Device::cpu());
+        let quantize = |quantizer: &mut ActQuantizer, x: &Tensor| {
+            quantizer.forward(x, crate::quantizer::Mode::Evaluation).unwrap().value.to_vec()
+        };
+        let expected = quantize(&mut without, &x);
+        let got = quantize(&mut with, &crate::ops::relu(x));
+        for ((value, expected), got) in values.iter().zip(expected).zip(got) {
+            let same = expected == got || (expected.is_nan() && got.is_nan());
+            assert!(same, "{unsigned} {value:e}: {expected}, {got}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 10_000, "{compared}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a checkpoint keeps of a learned scale.
+//! What a checkpoint keeps of a scale that is learned or measured.
 
 use super::layer_state::f32_values;
 use super::state::{StateData, StateTensor};
@@ -15,8 +15,24 @@ const PASSES: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scalin
 /// While it is measured: the parameter, which waits.
 const PARAMETER: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.waiting";
 
-/// Nothing before the first pass; while the threshold is measured, what it takes to go on.
+/// The mean of what a scale that is always measured has met.
+///
+/// # Source
+/// Brevitas' name.
+const MEAN: &str =
+    "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.runtime_stats.running_stats";
+/// How often it has been measured.
+const MEASURED: &str =
+    "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.runtime_stats.counter";
+
+/// Of a learned scale nothing before the first pass; while the threshold is measured, what it takes to
+/// go on.
 pub fn of(quantizer: &ActQuantizer) -> Vec<(String, StateTensor)> {
+    if let Some(running) = quantizer.measured() {
+        let passes = i64::try_from(running.passes()).unwrap_or(i64::MAX);
+        let mean = (MEAN.to_owned(), numbers(vec![running.mean()]));
+        return vec![mean, (MEASURED.to_owned(), StateTensor::counter(passes))];
+    }
     let Some(learned) = quantizer.learned() else { return vec![] };
     let passes = learned.collection().passes;
     if passes == 0 {
@@ -32,6 +48,10 @@ pub fn of(quantizer: &ActQuantizer) -> Vec<(String, StateTensor)> {
 
 /// All entries that there can be.
 pub fn optional(quantizer: &ActQuantizer) -> Vec<(String, StateTensor)> {
+    if quantizer.measured().is_some() {
+        // The original does not save it.
+        return vec![(MEASURED.to_owned(), StateTensor::counter(0))];
+    }
     let Some(learned) = quantizer.learned() else { return vec![] };
     let threshold = numbers(learned.threshold());
     vec![
@@ -55,6 +75,15 @@ pub fn load<'a>(
     device: &Device,
     entry: impl Fn(&str) -> Option<&'a StateTensor>,
 ) {
+    if let Some(running) = quantizer.measured_mut() {
+        let Some(mean) = entry(MEAN) else { return };
+        let passes = match entry(MEASURED).map(|tensor| &tensor.data) {
+            Some(StateData::I64(passes)) => u64::try_from(passes[0]).unwrap_or(0),
+            // The original counts anew after a restart, and multiplies what it meets first.
+            Some(StateData::F32(_)) | None => 1,
+        };
+        return running.restore(passes, f32_values(mean)[0]);
+    }
     let (Some(learned), Some(value)) = (quantizer.learned_mut(), entry(VALUE)) else { return };
     let parameter = |tensor: &StateTensor| {
         let values = f32_values(tensor).to_vec();

@@ -4,6 +4,7 @@ use fewbit_formats::{Format, IntegerFormat};
 
 use super::learned::LearnedScale;
 use super::restriction::Restriction;
+use super::running::RunningScale;
 use super::{Granularity, Mode, rule};
 use crate::error::{Error, ErrorKind};
 use crate::network::Parameter;
@@ -56,10 +57,18 @@ pub enum ActScale {
         /// Whether the threshold is moved to a power of two.
         restriction: Restriction,
     },
+    /// It is measured in every training pass; evaluation takes the mean of what was measured, divided by
+    /// what the format reaches.
+    Measured {
+        /// What is measured.
+        statistic: Statistic,
+        /// Whether the threshold is moved to a power of two.
+        restriction: Restriction,
+    },
 }
 
 /// Number of training passes that measure a threshold, unless a description says otherwise.
-const COLLECTION_STEPS: u32 = 300;
+pub(crate) const COLLECTION_STEPS: u32 = 300;
 
 /// The percentile of magnitudes that integer activations measure.
 const PERCENTILE: f64 = 99.999;
@@ -86,14 +95,6 @@ impl ActQuantizerConfig {
             scale: ActScale::Constant(1.0 / -integer.min_value()),
             gradient: MinifloatGradient::default(),
         })
-    }
-
-    /// With another gradient, if the format is a minifloat.
-    pub fn with_gradient(self, gradient: MinifloatGradient) -> Self {
-        match self {
-            Self::Format { format, scale, .. } => Self::Format { format, scale, gradient },
-            Self::None | Self::Common { .. } => self,
-        }
     }
 
     /// A format with the scale one and the default gradient.
@@ -140,6 +141,7 @@ struct Built {
 enum Source {
     Constant(f32),
     Learned(Box<LearnedScale>),
+    Measured(RunningScale),
 }
 
 impl ActQuantizer {
@@ -174,6 +176,9 @@ impl ActQuantizer {
                     ActScale::Learned { .. } => {
                         Source::Learned(Box::new(LearnedScale::new(format, scale)?))
                     }
+                    ActScale::Measured { statistic, restriction } => {
+                        Source::Measured(RunningScale::new(format, statistic, restriction)?)
+                    }
                 };
                 Some(Built { format, rule, scale })
             }
@@ -196,6 +201,7 @@ impl ActQuantizer {
         self.built.as_ref().map(|built| match &built.scale {
             Source::Constant(scale) => Scale::PerTensor(*scale),
             Source::Learned(learned) => learned.evaluation_scale(),
+            Source::Measured(running) => running.evaluation_scale(),
         })
     }
 
@@ -211,6 +217,22 @@ impl ActQuantizer {
     pub fn learned_mut(&mut self) -> Option<&mut LearnedScale> {
         match &mut self.built {
             Some(Built { scale: Source::Learned(learned), .. }) => Some(learned),
+            Some(_) | None => None,
+        }
+    }
+
+    /// The scale that is measured, if one is.
+    pub fn measured(&self) -> Option<&RunningScale> {
+        match &self.built {
+            Some(Built { scale: Source::Measured(running), .. }) => Some(running),
+            Some(_) | None => None,
+        }
+    }
+
+    /// The scale that is measured, if one is.
+    pub(crate) fn measured_mut(&mut self) -> Option<&mut RunningScale> {
+        match &mut self.built {
+            Some(Built { scale: Source::Measured(running), .. }) => Some(running),
             Some(_) | None => None,
         }
     }
@@ -239,6 +261,12 @@ impl ActQuantizer {
                 let tensor = learned.scale(x, mode)?;
                 let value = ops::fake_quantize_scaled(x.clone(), &tensor, rule);
                 let scale = learned.as_numbers(&tensor);
+                Ok(Quantized { value, grid: Grid::Scaled { format, scale }, scale: Some(tensor) })
+            }
+            Source::Measured(running) => {
+                let tensor = running.scale(x, mode);
+                let value = ops::fake_quantize_scaled(x.clone(), &tensor, rule);
+                let scale = Scale::PerTensor(tensor.item());
                 Ok(Quantized { value, grid: Grid::Scaled { format, scale }, scale: Some(tensor) })
             }
         }

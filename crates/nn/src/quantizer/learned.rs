@@ -4,6 +4,7 @@ use fewbit_formats::Format;
 
 use super::act::ActScale;
 use super::restriction::Restriction;
+use super::running::{MOMENTUM, check_statistic};
 use super::{Granularity, Mode, rule};
 use crate::error::{Error, ErrorKind};
 use crate::network::{Clipping, Parameter};
@@ -39,16 +40,13 @@ pub struct Collection {
     pub buffer: Vec<f32>,
 }
 
-/// Weight of a new measurement in the mean.
-const MOMENTUM: f32 = 0.1;
-
 /// The smallest threshold.
-const SMALLEST_THRESHOLD: f32 = 1e-10;
+pub(super) const SMALLEST_THRESHOLD: f32 = 1e-10;
 
 impl LearnedScale {
     pub(super) fn new(format: Format, scale: ActScale) -> Result<Self, Error> {
         let ActScale::Learned { start, steps, statistic, granularity, restriction } = scale else {
-            unreachable!("a constant scale is not learned")
+            unreachable!("other scales are not learned")
         };
         let invalid = |field, value: String, expected| {
             let quantizer = "with a learned scale";
@@ -57,11 +55,7 @@ impl LearnedScale {
         if !(start > 0.0 && start.is_finite()) {
             return invalid("start", start.to_string(), "a positive number");
         }
-        if let Statistic::AbsPercentile(percentile) = statistic
-            && !(percentile > 0.0 && percentile <= 100.0)
-        {
-            return invalid("percentile", percentile.to_string(), "above 0, at most 100");
-        }
+        check_statistic("with a learned scale", statistic)?;
         if granularity == Granularity::PerChannel && statistic != Statistic::AbsMax {
             return invalid(
                 "statistic",

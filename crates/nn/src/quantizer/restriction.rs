@@ -16,16 +16,19 @@ use serde::{Deserialize, Serialize};
 /// # Source
 /// formats.md 1.16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Restriction {
     /// It stays as it is.
     #[default]
+    #[serde(rename = "float")]
     None,
-    /// To the nearest in the logarithm: `2^round(log2 x)`.
+    /// To the nearest in the logarithm: `2^round(log2 x)`, as Brevitas.
+    #[serde(rename = "power_of_two")]
     Round,
     /// To the next that is not smaller: nothing is clipped that was not clipped before.
+    #[serde(rename = "power_of_two_ceil")]
     Ceil,
-    /// To the next that is not larger.
+    /// To the next that is not larger, as the scales of MX formats.
+    #[serde(rename = "power_of_two_floor")]
     Floor,
 }
 

@@ -31,7 +31,9 @@ pub(super) fn rule(
 ///
 /// # Source
 /// formats.md 1.13, 1.14: the magnitude of the smallest integer if there is a sign, else the largest
-/// integer; with a power-of-two restriction the power of two beyond it.
+/// integer; with a power-of-two restriction the power of two beyond it. Of minifloats 1.16: the nearest power
+/// of two to the largest value, as of the threshold (Brevitas), which may clip almost half of the range; the one
+/// below it if the threshold is moved up, which clips nothing, or down (MX).
 pub(super) fn divisor(format: Format, restriction: Restriction) -> f32 {
     match (format, restriction) {
         (Format::Integer(integer), Restriction::None) if integer.signed() => -integer.min_value(),
@@ -41,7 +43,8 @@ pub(super) fn divisor(format: Format, restriction: Restriction) -> f32 {
             f64::from(bits).exp2() as f32
         }
         (_, Restriction::None) => format.max_value(),
-        (_, _) => Restriction::Floor.apply(format.max_value()),
+        (_, Restriction::Round) => Restriction::Round.apply(format.max_value()),
+        (_, Restriction::Ceil | Restriction::Floor) => Restriction::Floor.apply(format.max_value()),
     }
 }
 

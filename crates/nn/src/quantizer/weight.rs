@@ -61,14 +61,6 @@ impl WeightQuantizerConfig {
         Self::Common { bit_width }
     }
 
-    /// With another gradient, if the format is a minifloat.
-    pub fn with_gradient(self, gradient: MinifloatGradient) -> Self {
-        match self {
-            Self::Format { format, scale, .. } => Self::Format { format, scale, gradient },
-            Self::None | Self::Common { .. } => self,
-        }
-    }
-
     /// A format with the scale one and the default gradient.
     pub fn unscaled(format: Format) -> Self {
         let (scale, gradient) = (WeightScale::Constant(1.0), MinifloatGradient::default());

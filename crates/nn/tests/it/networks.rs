@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use fewbit_data::npz::NpzArchive;
-use fewbit_nn::config::{ActScaling, Architecture, FormatName, WeightScaling};
+use fewbit_nn::config::{ActScaling, ActStatistic, Architecture, FormatName, WeightScaling};
 use fewbit_nn::network::{StateTensor, Strictness, Taps};
+use fewbit_nn::quantizer::Restriction;
 use fewbit_nn::{Device, Network, NetworkConfig, Pass, Tensor, ops};
 use safetensors::{Dtype, SafeTensors};
 
@@ -165,6 +166,13 @@ fn convolutional_networks_learn_their_images() {
     quantizers.weight_scaling = WeightScaling::PerChannel;
     quantizers.act_scaling = ActScaling::Learned;
     quantizers.rectified_format = Some(FormatName("ue3m1".parse().unwrap()));
+    let mut measured = scaled.clone();
+    let Architecture::Resnet18 { quantizers, .. } = &mut measured.architecture else {
+        unreachable!("a ResNet")
+    };
+    quantizers.weight_scaling = WeightScaling::PerTensor;
+    quantizers.act_scaling = ActScaling::Statistics;
+    quantizers.scale_restriction = Restriction::Ceil;
     let mut cnv = config("CNV_2W2A");
     let Architecture::Cnv { hidden, convolutions } = &mut cnv.architecture else {
         unreachable!("a CNV")
@@ -174,7 +182,7 @@ fn convolutional_networks_learn_their_images() {
     let baseline = narrow("RESNET18_32W32A_FLOAT_E8M23", [8, 8, 8, 8]);
     let mut integer = config("RESNET18_4W4A");
     integer.architecture = Architecture::Resnet18Integer { widths: [8, 8, 8, 8] };
-    for config in [unscaled, scaled, cnv, baseline, integer] {
+    for config in [unscaled, scaled, measured, cnv, baseline, integer] {
         config.validate().unwrap();
         let losses = losses(&config, 25);
         assert!(losses[24] < 0.7 * losses[0], "{}: {losses:?}", config.name);
@@ -253,4 +261,39 @@ fn scales_that_are_being_measured_go_on_after_a_restart() {
     };
     // 28 rectifiers; 16 of them share 8 quantizers, which have their parameters by now.
     assert_eq!((counters(&saved), counters(&whole.state())), (28, 12));
+}
+
+#[test]
+fn scales_that_are_always_measured_go_on_after_a_restart() {
+    let mut config = narrow("RESNET18_5W5A_FLOAT_E3M1", [4, 4, 4, 4]);
+    let Architecture::Resnet18 { quantizers, .. } = &mut config.architecture else {
+        unreachable!("a ResNet")
+    };
+    quantizers.act_scaling = ActScaling::Statistics;
+    quantizers.act_statistic = ActStatistic::Percentile(99.5);
+    let image = |i: u64| {
+        let values =
+            (0..3072_u64).map(|j| (((i * 3072 + j) * 2_654_435_761) >> 7 & 255) as f32 / 255.0);
+        Tensor::from_vec(values.collect::<Vec<_>>().repeat(2), &[2, 3, 32, 32], &Device::cpu())
+    };
+    let mut whole = Network::new(&config, 1, &Device::cpu()).unwrap();
+    whole.forward(&image(0), Pass::Training { step: 0 }).unwrap();
+    let saved = whole.state();
+    let running = |state: &BTreeMap<String, StateTensor>| {
+        state.keys().filter(|name| name.ends_with("runtime_stats.running_stats")).count()
+    };
+    // Behind the image, 20 convolutions, 28 rectifiers, before the last layer.
+    assert_eq!(running(&saved), 50);
+    let mut resumed = Network::new(&config, 2, &Device::cpu()).unwrap();
+    resumed.load_state(&saved, Strictness::Strict).unwrap();
+    for step in 1..3 {
+        whole.forward(&image(step), Pass::Training { step }).unwrap();
+        resumed.forward(&image(step), Pass::Training { step }).unwrap();
+    }
+    assert_eq!(whole.state(), resumed.state());
+    // Brevitas saves no counters: the mean goes on.
+    let means = saved.iter().filter(|(name, _)| !name.ends_with("runtime_stats.counter"));
+    let means = means.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+    resumed.load_state(&means, Strictness::Strict).unwrap();
+    assert_eq!(resumed.state(), saved);
 }

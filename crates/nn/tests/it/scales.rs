@@ -133,3 +133,82 @@ fn the_measurements_of_the_specification() {
     assert_eq!(quantizer.parameter().unwrap().value().to_vec(), [mean]);
     assert!(quantizer.learned().unwrap().is_collected());
 }
+
+/// One training pass: scale, values, gradients of their sum.
+type Pass = (f32, [f32; 4], [f32; 4]);
+
+#[test]
+fn measured_scales_of_minifloats() {
+    // Brevitas 0.12.1, PyTorch 2.8.0: QuantIdentity with Fp8e4m3OCPActPerTensorFloat.let(bit_width=5,
+    // exponent_bit_width=3, mantissa_bit_width=1, scaling_impl_type=STATS, scaling_stats_op=MAX), without
+    // restriction and with restrict_scaling_type=POWER_OF_TWO.
+    let batches = [[1.0, -3.0, 0.3, 0.07], [5.0, 0.7, -1.3, 2.2], [0.9, -0.2, 0.55, -0.01]];
+    let any: [Pass; 3] = [
+        (0.125, [1.0, -3.0, 0.25, 0.0625], [1.0, 1.0, 0.833_333_3, 0.892_857_13]),
+        (0.208_333_33, [5.0, 0.625, -1.25, 2.5], [1.0, 0.892_857_2, 0.961_538_5, 1.136_363_6]),
+        (
+            0.037_499_998,
+            [0.9, -0.225, 0.599_999_96, -0.009_374_999],
+            [1.0, 1.124_999_9, 1.090_909, 0.937_499_94],
+        ),
+    ];
+    let power_of_two: [Pass; 3] = [
+        (0.125, [1.0, -3.0, 0.25, 0.0625], [1.0, 1.0, 0.833_333_3, 0.892_857_13]),
+        (0.125, [3.0, 0.75, -1.5, 2.0], [0.600_000_1, 1.071_428_5, 1.153_846_3, 0.909_090_9]),
+        (
+            0.03125,
+            [0.75, -0.1875, 0.5, -0.011_718_75],
+            [0.833_333_3, 0.9375, 0.909_090_9, 1.171_875],
+        ),
+    ];
+    for (restriction, start, passes, end) in [
+        (Restriction::None, 1.0 / 24.0, any, 0.123_749_98),
+        (Restriction::Round, 1.0 / 32.0, power_of_two, 0.125),
+    ] {
+        let config = ActQuantizerConfig::Format {
+            format: "e3m1".parse().unwrap(),
+            scale: ActScale::Measured { statistic: Statistic::AbsMax, restriction },
+            gradient: MinifloatGradient::Brevitas,
+        };
+        let mut quantizer = ActQuantizer::new(&config).unwrap();
+        assert_eq!(number(&quantizer), start);
+        for (batch, (scale, values, slopes)) in batches.into_iter().zip(passes) {
+            let x = Tensor::from_vec(batch.to_vec(), &[4], &Device::cpu()).with_grad();
+            let y = quantizer.forward(&x, Mode::Training).unwrap();
+            let Grid::Scaled { scale: Scale::PerTensor(found), .. } = y.grid else {
+                unreachable!("one scale")
+            };
+            let what = format!("{restriction:?}, {batch:?}");
+            assert_equal(&[found], &[scale], &what);
+            assert_equal(&y.value.to_vec(), &values, &what);
+            let dx = y.value.sum().backward().of(&x).unwrap().to_vec();
+            assert_close(&dx, &slopes, 1e-6, &what);
+        }
+        assert_equal(&[number(&quantizer)], &[end], "evaluation");
+        let measured = quantizer.measured().unwrap();
+        assert_equal(&[measured.mean()], &[2.969_999_6], "mean");
+        assert_eq!((measured.passes(), quantizer.parameter().is_some()), (3, false));
+    }
+}
+
+#[test]
+fn what_a_power_of_two_clips() {
+    // The scale and the largest value of e3m1 (24) for a threshold of 5.
+    for (restriction, scale) in [
+        (Restriction::None, 5.0 / 24.0),
+        (Restriction::Round, 4.0 / 32.0),
+        (Restriction::Ceil, 8.0 / 16.0),
+        (Restriction::Floor, 4.0 / 16.0),
+    ] {
+        let config = ActQuantizerConfig::Format {
+            format: "e3m1".parse().unwrap(),
+            scale: ActScale::Measured { statistic: Statistic::AbsMax, restriction },
+            gradient: MinifloatGradient::Brevitas,
+        };
+        let mut quantizer = ActQuantizer::new(&config).unwrap();
+        let x = Tensor::from_vec(vec![5.0, -0.5], &[2], &Device::cpu());
+        let y = quantizer.forward(&x, Mode::Training).unwrap().value.to_vec();
+        assert_eq!(number(&quantizer), scale, "{restriction:?}");
+        assert_eq!(y[0], if restriction == Restriction::Round { 3.0 } else { y[0].max(4.0) });
+    }
+}

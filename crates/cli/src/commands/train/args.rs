@@ -25,6 +25,29 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "What to train")]
     pub disable_quant: bool,
 
+    /// Scales of weights: unscaled, per_tensor or per_channel (largest magnitude, found in every step)
+    /// [default: unscaled]
+    #[arg(long, value_name = "KIND", help_heading = "Minifloats")]
+    pub weight_scaling: Option<String>,
+    /// Scales of activations: unscaled, learned (starts from what the first steps measure) or statistics (running
+    /// mean) [default: unscaled]
+    #[arg(long, value_name = "KIND", help_heading = "Minifloats")]
+    pub act_scaling: Option<String>,
+    /// What scales of activations are made from: absmax, or percentile:P as in percentile:99.9 [default: absmax]
+    #[arg(long, value_name = "KIND", help_heading = "Minifloats")]
+    pub act_statistic: Option<String>,
+    /// Passes of each quantizer that measure where a learned scale starts [default: 300]
+    #[arg(long, value_name = "N", help_heading = "Minifloats")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub collection_steps: Option<u32>,
+    /// Scales are any float, power_of_two (nearest, as Brevitas), power_of_two_ceil (clips nothing) or
+    /// power_of_two_floor (as MX) [default: float]
+    #[arg(long, value_name = "KIND", help_heading = "Minifloats")]
+    pub scale_restriction: Option<String>,
+    /// Format behind rectifiers, such as ue3m1, which spends no bit on a sign [default: that of activations]
+    #[arg(long, value_name = "FORMAT", help_heading = "Minifloats")]
+    pub rectified_format: Option<String>,
+
     /// Passes over the training set [default: 1000; demonstration: fewer]
     #[arg(long, value_name = "N", help_heading = "How to train")]
     pub epochs: Option<u32>,

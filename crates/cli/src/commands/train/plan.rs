@@ -9,6 +9,7 @@ use fewbit_train::pytorch::Contents;
 use fewbit_train::{Checkpoint, Loss, Optim, RunFolder, Scheduler, TrainConfig};
 
 use super::args::TrainArgs;
+use super::scaling;
 use crate::checkpoints::{self, network};
 use crate::command_line::given;
 use crate::console::Console;
@@ -103,9 +104,6 @@ impl Plan {
         }
         config.validate()?;
         check_input_shape(args, &config.recipe.network)?;
-        if matches!(task, Task::Train | Task::EvaluateAndExport) {
-            check_export(&config)?;
-        }
         Ok(Self { config, task, start })
     }
 }
@@ -218,6 +216,7 @@ fn apply(args: &TrainArgs, config: &mut TrainConfig) -> Outcome<()> {
     if args.disable_quant {
         recipe.network.quantization = Quantization::Off;
     }
+    scaling::apply(args, &mut recipe.network)?;
     if let Some(name) = &args.dataset {
         recipe.dataset = name.parse()?;
     }
@@ -274,21 +273,6 @@ fn numbers(flag: &str, list: &str) -> Outcome<Vec<u64>> {
         Failure::new(format!("{flag} {list:?} is not a list of whole numbers"))
             .or_hint("write them with commas between, such as 100,150,200")
     })
-}
-
-/// Found before the training, not after it.
-fn check_export(config: &TrainConfig) -> Outcome<()> {
-    let run = &config.run;
-    if (run.export_qonnx || run.export_qcdq_onnx)
-        && config.recipe.network.quantization == Quantization::Off
-    {
-        let flag = if run.export_qonnx { "--export_qonnx" } else { "--export_qcdq_onnx" };
-        let message = format!("{flag} and --disable_quant do not go together");
-        return Err(Failure::new(message).or_hint(
-            "without quantizers there is nothing few-bit to export; leave one of them out",
-        ));
-    }
-    Ok(())
 }
 
 /// The shape of the tracing input of the published example; here the network decides.
@@ -391,7 +375,7 @@ mod tests {
             ("--evaluate", "--evaluate", "--resume"),
             ("--pretrained", "--pretrained", "--network"),
             ("--state-dict-to-pth --dry-run", "--dry_run", "leave"),
-            ("--network TFC_2W2A --disable-quant --export-qonnx", "--disable_quant", "leave"),
+            ("--network TFC_2W2A --act-scaling learned", "--act-scaling", "RESNET18"),
             ("--milestones 1,x", "1,x", "commas"),
         ] {
             let error = plan(line).unwrap_err();

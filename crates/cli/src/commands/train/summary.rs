@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use fewbit_nn::config::{NetworkConfig, Quantization};
+use fewbit_nn::config::{ActScaling, Architecture, NetworkConfig, Quantization, WeightScaling};
+use fewbit_nn::quantizer::Restriction;
 use fewbit_train::{Ended, Progress, TrainConfig};
 use serde_json::{Value, json};
 
@@ -114,7 +115,14 @@ impl Summary<'_> {
             }
             .to_owned();
         };
-        told(findings, "a QONNX file")
+        let quantization = self.config.recipe.network.quantization;
+        told(
+            findings,
+            match quantization {
+                Quantization::On => "a QONNX file",
+                Quantization::Off => "a plain ONNX file, as it has no quantizers",
+            },
+        )
     }
 
     fn files(&self, folder: PathBuf) -> String {
@@ -177,7 +185,29 @@ fn formats(network: &NetworkConfig) -> String {
         return "float32, quantizers off".to_owned();
     }
     let (weights, activations) = (network.weight_bit_width, network.act_bit_width);
-    format!("{weights}-bit weights, {activations}-bit activations")
+    format!("{weights}-bit weights, {activations}-bit activations{}", scales(network))
+}
+
+/// `, weights scaled per channel, activations with learned scales`; nothing without scales of minifloats.
+fn scales(network: &NetworkConfig) -> String {
+    let Architecture::Resnet18 { quantizers, .. } = &network.architecture else {
+        return String::new();
+    };
+    let weights = match quantizers.weight_scaling {
+        WeightScaling::Unscaled => "",
+        WeightScaling::PerTensor => ", weights scaled per tensor",
+        WeightScaling::PerChannel => ", weights scaled per channel",
+    };
+    let activations = match quantizers.act_scaling {
+        ActScaling::Unscaled => "",
+        ActScaling::Learned => ", activations with learned scales",
+        ActScaling::Statistics => ", activations with measured scales",
+    };
+    let restriction = match quantizers.scale_restriction {
+        Restriction::None => "",
+        Restriction::Round | Restriction::Ceil | Restriction::Floor => ", powers of two",
+    };
+    format!("{weights}{activations}{restriction}")
 }
 
 fn model_name(network: &NetworkConfig) -> String {
