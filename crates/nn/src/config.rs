@@ -3,6 +3,7 @@
 mod names;
 mod resnet;
 mod size;
+mod stages;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use resnet::{ActScaling, ActStatistic, FormatName, ResnetQuantizers, WeightScaling};
+pub(crate) use stages::Block;
+pub use stages::Stages;
 
 use crate::error::{Error, ErrorKind};
 
@@ -68,26 +71,104 @@ pub enum Architecture {
         hidden: Vec<usize>,
         /// Probability with which training sets an activation to zero.
         dropout: f64,
+        /// What makes the loss of the logits well scaled.
+        #[serde(default, skip_serializing_if = "resnet::is_default")]
+        output_norm: OutputNorm,
     },
     /// Convolutions of 3 x 3 pixels without padding, then fully connected layers.
     Cnv {
         /// The hidden fully connected layers.
         hidden: Vec<usize>,
+        /// What makes the loss of the logits well scaled.
+        #[serde(default, skip_serializing_if = "resnet::is_default")]
+        output_norm: OutputNorm,
         /// The convolutions.
         convolutions: Vec<Convolution>,
     },
-    /// Four stages of two residual blocks.
+    /// Stages of residual blocks of two convolutions each: ResNet18, if four stages have two blocks.
     Resnet18 {
         /// Channels of each stage.
-        widths: [usize; 4],
+        widths: Vec<usize>,
+        /// Residual blocks of each stage.
+        #[serde(default = "stages::two_each", skip_serializing_if = "stages::is_two_each")]
+        blocks: Vec<usize>,
+        /// By how many pixels the first convolution moves on.
+        #[serde(default = "stages::one", skip_serializing_if = "stages::is_one")]
+        stem_stride: usize,
         /// The formats. Last, because TOML wants tables after plain values.
         quantizers: Box<ResnetQuantizers>,
     },
     /// The same with integers: weights with a scale per channel, activations with learned scales.
     Resnet18Integer {
         /// Channels of each stage.
-        widths: [usize; 4],
+        widths: Vec<usize>,
+        /// Residual blocks of each stage.
+        #[serde(default = "stages::two_each", skip_serializing_if = "stages::is_two_each")]
+        blocks: Vec<usize>,
+        /// By how many pixels the first convolution moves on.
+        #[serde(default = "stages::one", skip_serializing_if = "stages::is_one")]
+        stem_stride: usize,
+        /// How often a scale is measured in training before it is learned.
+        #[serde(default = "resnet::collection_steps", skip_serializing_if = "resnet::is_usual")]
+        collection_steps: u32,
     },
+}
+
+impl Architecture {
+    /// Fully connected layers as the published ones.
+    pub fn fc(hidden: Vec<usize>, dropout: f64) -> Self {
+        Self::Fc { hidden, dropout, output_norm: OutputNorm::TensorNorm }
+    }
+
+    /// The published residual network with integers, with other widths.
+    pub fn resnet18_integer(widths: [usize; 4]) -> Self {
+        Self::Resnet18Integer {
+            widths: widths.to_vec(),
+            blocks: stages::two_each(),
+            stem_stride: stages::one(),
+            collection_steps: resnet::collection_steps(),
+        }
+    }
+
+    /// The published residual network with formats of any kind, with other widths.
+    pub fn resnet18(widths: [usize; 4], quantizers: ResnetQuantizers) -> Self {
+        Self::Resnet18 {
+            widths: widths.to_vec(),
+            blocks: stages::two_each(),
+            stem_stride: stages::one(),
+            quantizers: Box::new(quantizers),
+        }
+    }
+
+    /// What follows the logits, of the networks that can tell.
+    pub fn output_norm_mut(&mut self) -> Option<&mut OutputNorm> {
+        match self {
+            Self::Fc { output_norm, .. } | Self::Cnv { output_norm, .. } => Some(output_norm),
+            Self::Resnet18 { .. } | Self::Resnet18Integer { .. } => None,
+        }
+    }
+
+    /// The residual blocks, of the networks that have some.
+    pub fn stages(&self) -> Option<Stages<'_>> {
+        match self {
+            Self::Fc { .. } | Self::Cnv { .. } => None,
+            Self::Resnet18 { widths, blocks, stem_stride, .. }
+            | Self::Resnet18Integer { widths, blocks, stem_stride, .. } => {
+                Some(Stages { widths, blocks, stem_stride: *stem_stride })
+            }
+        }
+    }
+}
+
+/// What follows the last layer of the fully connected networks and CNV.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputNorm {
+    /// One mean and one variance for all logits.
+    #[default]
+    TensorNorm,
+    /// One for each class, as in the first releases of Brevitas.
+    BatchNorm,
 }
 
 /// A convolution of CNV.
@@ -154,9 +235,12 @@ impl NetworkConfig {
         if self.image_shape.contains(&0) {
             return invalid("image_shape", format!("{:?}", self.image_shape), "no zero");
         }
+        if let Some(stages) = self.architecture.stages() {
+            stages.validate()?;
+        }
         self.validate_size()?;
         match &self.architecture {
-            Architecture::Fc { hidden, dropout } => {
+            Architecture::Fc { hidden, dropout, .. } => {
                 self.validate_bits()?;
                 if hidden.is_empty() || hidden.contains(&0) {
                     return invalid("hidden", format!("{hidden:?}"), "one or more widths above 0");
@@ -165,7 +249,7 @@ impl NetworkConfig {
                     return invalid("dropout", dropout.to_string(), "from 0 to below 1");
                 }
             }
-            Architecture::Cnv { hidden, convolutions } => {
+            Architecture::Cnv { hidden, convolutions, .. } => {
                 self.validate_bits()?;
                 if hidden.contains(&0) {
                     return invalid("hidden", format!("{hidden:?}"), "widths above 0");
@@ -181,20 +265,14 @@ impl NetworkConfig {
                     return invalid("convolutions", value, "channels, and an image that is left");
                 }
             }
-            Architecture::Resnet18Integer { widths } => {
+            Architecture::Resnet18Integer { .. } => {
                 self.validate_bits()?;
-                if widths.contains(&0) {
-                    return invalid("widths", format!("{widths:?}"), "four above 0");
-                }
                 if self.weight_bit_width == 1 {
                     return invalid("weight_bit_width", "1".to_owned(), "2 to 8 bits");
                 }
             }
-            Architecture::Resnet18 { widths, quantizers } => {
+            Architecture::Resnet18 { quantizers, .. } => {
                 quantizers.validate()?;
-                if widths.contains(&0) {
-                    return invalid("widths", format!("{widths:?}"), "four above 0");
-                }
                 let bits = [
                     ("weight_bit_width", self.weight_bit_width, quantizers.weight_format),
                     ("act_bit_width", self.act_bit_width, quantizers.act_format),
@@ -253,8 +331,8 @@ mod tests {
             (|c| c.weight_bit_width = 0, "weight_bit_width"),
             (|c| c.classes = 1, "classes"),
             (|c| c.image_shape = [1, 0, 28], "image_shape"),
-            (|c| c.architecture = Architecture::Fc { hidden: vec![], dropout: 0.2 }, "hidden"),
-            (|c| c.architecture = Architecture::Fc { hidden: vec![8], dropout: 1.0 }, "dropout"),
+            (|c| c.architecture = Architecture::fc(vec![], 0.2), "hidden"),
+            (|c| c.architecture = Architecture::fc(vec![8], 1.0), "dropout"),
         ];
         for (spoil, field) in cases {
             let mut config = good.clone();

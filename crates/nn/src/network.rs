@@ -21,9 +21,11 @@ pub use state::{LoadReport, StateData, StateTensor, Strictness};
 pub use taps::{Taps, tensor_name};
 pub(crate) use truncated_pool::TruncatedPool;
 
-use crate::config::{Architecture, NetworkConfig};
+use std::collections::BTreeMap;
+
+use crate::config::{Architecture, NetworkConfig, OutputNorm, Stages};
 use crate::error::{Error, ErrorKind};
-use crate::ops::Quantized;
+use crate::ops::{Formula, Quantized};
 use crate::quantizer::ActQuantizer;
 use crate::tensor::{Device, Tensor};
 
@@ -48,6 +50,7 @@ pub struct Network {
     shared: Vec<ActQuantizer>,
     device: Device,
     seed: u64,
+    batch_norm: Formula,
 }
 
 /// What a forward pass is for.
@@ -71,26 +74,49 @@ impl Network {
         config.validate()?;
         let mut shared = vec![];
         let layers = match &config.architecture {
-            Architecture::Fc { hidden, dropout } => {
-                fc::layers(config, hidden, *dropout, seed, device)?
+            Architecture::Fc { hidden, dropout, output_norm } => {
+                fc::layers(config, hidden, *dropout, *output_norm, seed, device)?
             }
-            Architecture::Cnv { convolutions, hidden } => {
-                cnv::layers(config, convolutions, hidden, seed, device)?
+            Architecture::Cnv { convolutions, hidden, output_norm } => {
+                cnv::layers(config, convolutions, hidden, *output_norm, seed, device)?
             }
-            Architecture::Resnet18 { widths, quantizers } => {
-                resnet::layers(config, widths, quantizers, seed, device)?
+            Architecture::Resnet18 { widths, blocks, stem_stride, quantizers } => {
+                let stages = Stages { widths, blocks, stem_stride: *stem_stride };
+                resnet::layers(config, stages, quantizers, seed, device)?
             }
-            Architecture::Resnet18Integer { widths } => {
-                shared = resnet_integer::shared(config)?;
-                resnet_integer::layers(config, widths, seed, device)?
+            Architecture::Resnet18Integer { widths, blocks, stem_stride, collection_steps } => {
+                let stages = Stages { widths, blocks, stem_stride: *stem_stride };
+                shared = resnet_integer::shared(config, stages, *collection_steps)?;
+                resnet_integer::layers(config, stages, *collection_steps, seed, device)?
             }
         };
-        Ok(Self { config: config.clone(), layers, shared, device: device.clone(), seed })
+        let (config, device, batch_norm) = (config.clone(), device.clone(), Formula::TwoRoundings);
+        Ok(Self { config, layers, shared, device, seed, batch_norm })
     }
 
     /// The description that the network was built from.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
+    }
+
+    /// Chooses how batch normalization rounds in evaluation. It starts with onnxruntime's way; PyTorch's
+    /// is [`Formula::Fused`].
+    pub fn set_batch_norm(&mut self, formula: Formula) {
+        self.batch_norm = formula;
+    }
+
+    /// Which normalization of the logits the tensors of `state` belong to, if both have one.
+    pub fn output_norm_of(&self, state: &BTreeMap<String, StateTensor>) -> Option<OutputNorm> {
+        let NamedLayer { name, layer: Layer::TensorNorm(_) | Layer::BatchNorm(_) } =
+            self.layers.last()?
+        else {
+            return None;
+        };
+        match state.get(&format!("{name}.running_mean"))?.shape[..] {
+            [1] => Some(OutputNorm::TensorNorm),
+            [count] if count == self.config.classes => Some(OutputNorm::BatchNorm),
+            _ => None,
+        }
     }
 
     /// The layers in order of execution.
@@ -145,7 +171,8 @@ impl Network {
             }));
         }
         let x = Quantized::plain(images.clone());
-        let mut run = layer::Run { seed: self.seed, pass, taps, shared: &mut self.shared };
+        let Self { seed, batch_norm, shared, .. } = self;
+        let mut run = layer::Run { seed: *seed, pass, batch_norm: *batch_norm, taps, shared };
         Ok(layer::forward(&mut self.layers, x, &mut run)?.value)
     }
 

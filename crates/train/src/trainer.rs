@@ -158,7 +158,7 @@ impl Trainer {
         imported.keep_known(&mut moments);
         let batches = train.len().div_ceil(config.recipe.batch_size.max(1)) as u64;
         let epochs_finished = contents.epochs_finished(&moments, batches);
-        let recipe = contents.settings(&config.recipe, epochs_finished)?;
+        let recipe = contents.settings(&imported.checkpoint.recipe, epochs_finished)?;
         let config = TrainConfig { recipe, run: config.run.clone() };
         let mut trainer = Self::new(&config, train, test, device)?;
         let Imported { checkpoint, report } = imported;

@@ -67,7 +67,7 @@ Exit code 1 if the exported file differs from what was trained.
 
 /// Runs the command.
 pub fn run(args: &TrainArgs, console: &Console) -> Outcome<Report> {
-    let Plan { config, task, start } = Plan::new(args, console)?;
+    let Plan { mut config, task, start } = Plan::new(args, console)?;
     let start = match start {
         Start::Pretrained => {
             let name = &config.recipe.network.name;
@@ -84,6 +84,7 @@ pub fn run(args: &TrainArgs, console: &Console) -> Outcome<Report> {
         Start::Import { contents, strictness, run_folder } => {
             let imported = contents.checkpoint(&config.recipe, strictness)?;
             checkpoints::say_report(&imported.report, contents.file(), console);
+            config.recipe.network = imported.checkpoint.recipe.network.clone();
             (Some(imported.checkpoint), run_folder)
         }
         Start::Again(folder) => (None, Some(folder)),
@@ -248,6 +249,9 @@ fn say_import(
     console.say(format!("Loading model checkpoint at: {}", escape(&file.to_string_lossy())));
     checkpoints::say_report(report, file, console);
     let (flags, found) = (&config.recipe, &trainer.config().recipe);
+    if flags.network != found.network {
+        console.say("its logits are normalized by class, and so are those of the network here");
+    }
     let settings = [
         ("optim", flags.optim.to_string(), found.optim.to_string()),
         ("lr", flags.lr.to_string(), found.lr.to_string()),

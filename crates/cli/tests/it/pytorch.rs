@@ -149,3 +149,40 @@ fn a_training_of_brevitas_goes_on() {
     let run = fewbit(folder.path(), "eval theirs").expect(2);
     assert!(run.stderr.contains("best.tar") && run.stderr.contains("--network"), "{}", run.stderr);
 }
+
+/// The published networks of the first releases of Brevitas, with their published accuracy.
+#[test]
+fn releases_of_brevitas() {
+    let Some(shared) = std::env::var_os("FEWBIT_SHARED").map(PathBuf::from) else {
+        return eprintln!("skipped: FEWBIT_SHARED is not set");
+    };
+    let folder = TempDir::new().unwrap();
+    let fewbit = |line: &str| fewbit(folder.path(), line);
+    let data = format!("--dataset mnist --datadir {}", shared.join("data").display());
+    for (name, right, epochs) in [("TFC_1W1A", 9317, 838), ("TFC_2W2A", 9660, 925)] {
+        let file = shared.join(format!("models/brevitas_checkpoints/{name}_best.tar"));
+        let theirs = format!("{} --network {name}", file.display());
+        let json = fewbit(&format!("eval {theirs} {data} --json")).expect(0).json();
+        assert_eq!(
+            (&json["top1_right"], &json["epochs_finished"]),
+            (&right.into(), &epochs.into())
+        );
+        let line = format!("train --evaluate --resume {theirs} {data} --json");
+        assert_eq!(fewbit(&line).expect(0).json()["top1_right"], json["top1_right"]);
+
+        fewbit(&format!("export {theirs} -o {name}.onnx")).expect(0);
+        let line = format!("verify {} {name}.onnx --network {name} {data} --json", file.display());
+        let verified = fewbit(&line).expect(0).json();
+        assert_eq!((&verified["images"], &verified["values_differ"]), (&10_000.into(), &0.into()));
+        let ran = fewbit(&format!("run {name}.onnx {data} --json")).expect(0).json();
+        assert_eq!(ran["top1_percent"], json["top1_percent"]);
+
+        let last = epochs + 1;
+        let line =
+            format!("train --resume {theirs} {data} --limit 1000 --epochs {last} --export_qonnx");
+        let run = fewbit(&format!("{line} --experiments {name}")).expect(0);
+        assert!(run.stderr.contains("normalized by class"), "{}", run.stderr);
+        fewbit(&format!("eval {name} --network {name} {data} --limit 1000")).expect(0);
+        fewbit(&format!("verify {name} {data} --limit 1000")).expect(0);
+    }
+}

@@ -3,8 +3,8 @@
 use fewbit_formats::{FloatFormat, Format};
 
 use super::{
-    Architecture, Convolution, FormatName, MAX_COMMON_BITS, NetworkConfig, Pooling, Quantization,
-    ResnetQuantizers,
+    Architecture, Convolution, FormatName, MAX_COMMON_BITS, NetworkConfig, OutputNorm, Pooling,
+    Quantization, ResnetQuantizers,
 };
 
 /// The names that the published examples ship.
@@ -79,7 +79,8 @@ pub(super) fn parse(name: &str) -> Option<NetworkConfig> {
             let bits = bit_widths(rest).filter(common)?;
             let convolutions =
                 CNV.map(|(channels, pooling)| Convolution { channels, pooling }).to_vec();
-            let architecture = Architecture::Cnv { hidden: vec![512, 512], convolutions };
+            let (hidden, output_norm) = (vec![512, 512], OutputNorm::TensorNorm);
+            let architecture = Architecture::Cnv { hidden, output_norm, convolutions };
             Some(NetworkConfig {
                 input_bit_width: 8,
                 ..config(name, bits, [3, 32, 32], architecture)
@@ -88,7 +89,7 @@ pub(super) fn parse(name: &str) -> Option<NetworkConfig> {
         _ => {
             let &(_, width) = FC_FAMILIES.iter().find(|(known, _)| *known == family)?;
             let bits = bit_widths(rest).filter(common)?;
-            let architecture = Architecture::Fc { hidden: vec![width; 3], dropout: 0.2 };
+            let architecture = Architecture::fc(vec![width; 3], 0.2);
             Some(config(name, bits, [1, 28, 28], architecture))
         }
     }
@@ -120,7 +121,7 @@ fn config(
 fn resnet(name: &str, rest: &str) -> Option<NetworkConfig> {
     let widths = [64, 128, 256, 512];
     if let Some(bits) = bit_widths(rest) {
-        let architecture = Architecture::Resnet18Integer { widths };
+        let architecture = Architecture::resnet18_integer(widths);
         return Some(config(name, bits, [3, 32, 32], architecture))
             .filter(|config| config.validate().is_ok());
     }
@@ -156,7 +157,7 @@ fn resnet(name: &str, rest: &str) -> Option<NetworkConfig> {
     // All of f32: nothing is rounded.
     let whole = weights.mantissa_bit_width() == 23 && activations.mantissa_bit_width() == 23;
     let quantization = if whole { Quantization::Off } else { Quantization::On };
-    let architecture = Architecture::Resnet18 { widths, quantizers: Box::new(quantizers) };
+    let architecture = Architecture::resnet18(widths, quantizers);
     Some(NetworkConfig { quantization, ..config(name, bits, [3, 32, 32], architecture) })
 }
 

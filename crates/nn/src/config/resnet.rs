@@ -123,15 +123,15 @@ impl<'de> Deserialize<'de> for ActStatistic {
     }
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-fn collection_steps() -> u32 {
+pub(super) fn collection_steps() -> u32 {
     COLLECTION_STEPS
 }
 
-fn is_usual(steps: &u32) -> bool {
+pub(super) fn is_usual(steps: &u32) -> bool {
     *steps == COLLECTION_STEPS
 }
 

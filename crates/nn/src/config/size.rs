@@ -1,6 +1,6 @@
 //! How large a described network is, before it is built: descriptions come from files.
 
-use super::{Architecture, Convolution, NetworkConfig, Pooling};
+use super::{Architecture, Convolution, NetworkConfig, Pooling, Stages};
 use crate::error::{Error, ErrorKind};
 
 /// Weights of the largest network that is built: 1 GiB of them, and training needs four times as much.
@@ -13,7 +13,8 @@ const MAX_LAYERS: usize = 1000;
 const MAX_NAME: usize = 100;
 
 impl NetworkConfig {
-    /// The number of weights of convolutions and fully connected layers; saturates.
+    /// The number of weights of convolutions and fully connected layers; saturates. Of stages that
+    /// cannot be built nothing is counted.
     pub fn weight_count(&self) -> u64 {
         let [channels, height, width] = self.image_shape;
         let dense = |inputs: u64, hidden: &[usize]| {
@@ -22,21 +23,38 @@ impl NetworkConfig {
         };
         match &self.architecture {
             Architecture::Fc { hidden, .. } => dense(product(&self.image_shape), hidden),
-            Architecture::Cnv { hidden, convolutions } => {
+            Architecture::Cnv { hidden, convolutions, .. } => {
                 let kernels = convolutions.iter().map(|convolution| (convolution.channels, 9));
                 let sum = layers(channels as u64, kernels);
                 let left = [height, width].map(|size| convolutions.iter().fold(size, pixels_left));
                 let last = convolutions.last().map_or(channels, |convolution| convolution.channels);
                 sum.saturating_add(dense(product(&[last, left[0], left[1]]), hidden))
             }
-            Architecture::Resnet18 { widths, .. } | Architecture::Resnet18Integer { widths } => {
-                // The first convolution, four of each stage, and the shortcuts between stages.
-                let stages = widths.iter().flat_map(|&width| [(width, 9); 4]);
-                let first = std::iter::once((widths[0], 9));
-                let shortcuts = layers(widths[0] as u64, widths[1..].iter().map(|&w| (w, 1)));
-                layers(channels as u64, first.chain(stages))
-                    .saturating_add(shortcuts)
-                    .saturating_add(product(&[widths[3], self.classes]))
+            Architecture::Resnet18 { widths, blocks, stem_stride, .. }
+            | Architecture::Resnet18Integer { widths, blocks, stem_stride, .. } => {
+                let stages = Stages { widths, blocks, stem_stride: *stem_stride };
+                let (Some(&first), Some(&last), Ok(())) =
+                    (widths.first(), widths.last(), stages.validate())
+                else {
+                    return 0;
+                };
+                // The first convolution, two of each block, and those of the shortcuts.
+                let blocks = stages.blocks().into_iter().map(|block| {
+                    let (inputs, outputs) = (block.inputs as u64, block.channels);
+                    let main = layers(inputs, [(outputs, 9), (outputs, 9)]);
+                    let shortcut = if block.has_shortcut_convolution() {
+                        layers(inputs, [(outputs, 1)])
+                    } else {
+                        0
+                    };
+                    main.saturating_add(shortcut)
+                });
+                let left = [height, width].map(|size| stages.pixels_left(size));
+                let size = left[0].min(left[1]).max(1);
+                let pooled = left.map(|left| left / size);
+                let stem = layers(channels as u64, [(first, 9)]);
+                let around = [stem, product(&[last, pooled[0], pooled[1], self.classes])];
+                blocks.chain(around).fold(0, u64::saturating_add)
             }
         }
     }
@@ -56,7 +74,8 @@ impl NetworkConfig {
         }
         let depth = match &self.architecture {
             Architecture::Fc { hidden, .. } => hidden.len(),
-            Architecture::Cnv { hidden, convolutions } => hidden.len().max(convolutions.len()),
+            Architecture::Cnv { hidden, convolutions, .. } => hidden.len().max(convolutions.len()),
+            // Their blocks have been counted.
             Architecture::Resnet18 { .. } | Architecture::Resnet18Integer { .. } => 0,
         };
         if depth > MAX_LAYERS {
@@ -105,6 +124,7 @@ mod tests {
             ("LFC_1W1A", 784 * 1024 + 2 * 1024 * 1024 + 1024 * 10),
             ("CNV_1W1A", 1_542_848),
             ("RESNET18_8W8A_FLOAT", 11_164_352),
+            ("RESNET18_4W4A", 11_164_352),
         ] {
             assert_eq!(named(name).weight_count(), weights, "{name}");
             let mut network = crate::Network::new(&named(name), 1, &crate::Device::cpu()).unwrap();
@@ -118,14 +138,19 @@ mod tests {
     #[test]
     fn what_no_machine_can_hold_is_refused() {
         let hidden = |hidden: Vec<usize>| NetworkConfig {
-            architecture: Architecture::Fc { hidden, dropout: 0.0 },
+            architecture: Architecture::fc(hidden, 0.0),
             ..named("TFC_1W1A")
+        };
+        let resnet = |widths| NetworkConfig {
+            architecture: Architecture::resnet18_integer(widths),
+            ..named("RESNET18_4W4A")
         };
         for config in [
             hidden(vec![1 << 40]),
             hidden(vec![1 << 62, 1 << 62]),
             hidden(vec![20_000, 20_000]),
             hidden(vec![1; 1001]),
+            resnet([1 << 40; 4]),
             NetworkConfig { classes: usize::MAX, ..named("TFC_1W1A") },
             NetworkConfig { image_shape: [usize::MAX; 3], ..named("TFC_1W1A") },
         ] {

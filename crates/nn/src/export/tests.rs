@@ -239,7 +239,8 @@ fn minifloats_without_a_sign_are_rectified() {
     let Architecture::Resnet18 { widths, quantizers, .. } = &mut network.architecture else {
         unreachable!("a ResNet")
     };
-    (*widths, quantizers.rectified_format) = ([4; 4], Some(FormatName("ue3m1".parse().unwrap())));
+    (*widths, quantizers.rectified_format) =
+        (vec![4; 4], Some(FormatName("ue3m1".parse().unwrap())));
     let unsigned = to_qonnx(&Network::new(&network, 1, &Device::cpu()).unwrap()).unwrap();
     assert_eq!(unsigned.graph.unwrap().node.len(), signed.graph.unwrap().node.len());
 }

@@ -1,8 +1,8 @@
 //! Parts that several families of networks are built from.
 
-use super::layer::{BatchNorm, Bias, Conv2d, Layer, Linear, NamedLayer};
+use super::layer::{BatchNorm, Bias, Conv2d, Layer, Linear, NamedLayer, TensorNorm};
 use super::parameter::{Clipping, Parameter};
-use crate::config::{NetworkConfig, Quantization};
+use crate::config::{NetworkConfig, OutputNorm, Quantization};
 use crate::error::Error;
 use crate::init;
 use crate::ops::Window;
@@ -10,6 +10,9 @@ use crate::quantizer::{
     ActQuantizer, ActQuantizerConfig, BiasQuantizer, WeightQuantizer, WeightQuantizerConfig,
 };
 use crate::tensor::{Device, Tensor};
+
+/// Variance offset of the normalization of all logits together.
+const TENSOR_NORM_EPSILON: f32 = 1e-4;
 
 /// A list of layers in the making.
 pub struct Blocks<'a> {
@@ -44,6 +47,17 @@ impl<'a> Blocks<'a> {
 
     pub fn batch_norm(&mut self, name: &str, channels: usize, epsilon: f32) {
         self.push(name, Layer::BatchNorm(BatchNorm::new(channels, epsilon, self.device)));
+    }
+
+    /// What follows the logits; a normalization of each class has the `epsilon` of the hidden layers.
+    pub fn output_norm(&mut self, name: &str, norm: OutputNorm, epsilon: f32) {
+        match norm {
+            OutputNorm::TensorNorm => {
+                let norm = TensorNorm::new(TENSOR_NORM_EPSILON, self.device);
+                self.push(name, Layer::TensorNorm(norm));
+            }
+            OutputNorm::BatchNorm => self.batch_norm(name, self.config.classes, epsilon),
+        }
     }
 
     pub fn quantize(&mut self, name: &str, quantizer: ActQuantizerConfig) -> Result<(), Error> {

@@ -1,9 +1,8 @@
 //! The convolutional network CNV.
 
 use super::blocks::{Blocks, Start};
-use super::fc::TENSOR_NORM_EPSILON;
-use super::layer::{Layer, NamedLayer, TensorNorm};
-use crate::config::{Convolution, NetworkConfig, Pooling};
+use super::layer::{Layer, NamedLayer};
+use crate::config::{Convolution, NetworkConfig, OutputNorm, Pooling};
 use crate::error::Error;
 use crate::ops::Window;
 use crate::quantizer::{ActQuantizerConfig, WeightQuantizerConfig};
@@ -24,6 +23,7 @@ pub(super) fn layers(
     config: &NetworkConfig,
     convolutions: &[Convolution],
     hidden: &[usize],
+    output_norm: OutputNorm,
     seed: u64,
     device: &Device,
 ) -> Result<Vec<NamedLayer>, Error> {
@@ -60,6 +60,6 @@ pub(super) fn layers(
         inputs = outputs;
     }
     blocks.linear(&next(), [config.classes, inputs], start, weights, None)?;
-    blocks.push(&next(), Layer::TensorNorm(TensorNorm::new(TENSOR_NORM_EPSILON, device)));
+    blocks.output_norm(&next(), output_norm, EPSILON);
     Ok(blocks.layers)
 }

@@ -1,16 +1,14 @@
 //! The fully connected networks TFC, SFC and LFC.
 
 use super::blocks::{Blocks, Start};
-use super::layer::{Layer, NamedLayer, TensorNorm};
-use crate::config::NetworkConfig;
+use super::layer::{Layer, NamedLayer};
+use crate::config::{NetworkConfig, OutputNorm};
 use crate::error::Error;
 use crate::quantizer::{ActQuantizerConfig, WeightQuantizerConfig};
 use crate::tensor::Device;
 
 /// Variance offset of the normalization of hidden layers.
 const EPSILON: f32 = 1e-5;
-/// Variance offset of the normalization of the logits.
-pub(super) const TENSOR_NORM_EPSILON: f32 = 1e-4;
 
 /// Builds the layers; their names are the published ones, so that indices count the dropouts too.
 ///
@@ -20,6 +18,7 @@ pub(super) fn layers(
     config: &NetworkConfig,
     hidden: &[usize],
     dropout: f64,
+    output_norm: OutputNorm,
     seed: u64,
     device: &Device,
 ) -> Result<Vec<NamedLayer>, Error> {
@@ -41,6 +40,6 @@ pub(super) fn layers(
         inputs = outputs;
     }
     blocks.linear(&next(), [config.classes, inputs], Start::Uniform(1.0), weights, None)?;
-    blocks.push(&next(), Layer::TensorNorm(TensorNorm::new(TENSOR_NORM_EPSILON, device)));
+    blocks.output_norm(&next(), output_norm, EPSILON);
     Ok(blocks.layers)
 }

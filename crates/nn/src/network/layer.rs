@@ -145,6 +145,7 @@ const MOMENTUM: f32 = 0.1;
 pub(super) struct Place<'a> {
     pub name: &'a str,
     pub pass: Pass,
+    pub batch_norm: Formula,
 }
 
 impl Place<'_> {
@@ -281,6 +282,7 @@ impl Layer {
 pub(super) struct Run<'a> {
     pub seed: u64,
     pub pass: Pass,
+    pub batch_norm: Formula,
     pub taps: &'a mut Taps,
     pub shared: &'a mut [ActQuantizer],
 }
@@ -292,7 +294,8 @@ pub(super) fn forward(
     run: &mut Run<'_>,
 ) -> Result<Quantized, Error> {
     layers.iter_mut().try_fold(x, |x, NamedLayer { name, layer }| {
-        layer.forward(x, Place { name, pass: run.pass }, run)
+        let place = Place { name, pass: run.pass, batch_norm: run.batch_norm };
+        layer.forward(x, place, run)
     })
 }
 
@@ -345,7 +348,7 @@ impl BatchNorm {
                     variance: &variance,
                     eps: self.epsilon,
                 };
-                ops::batch_norm_inference(x, affine, Formula::TwoRoundings)
+                ops::batch_norm_inference(x, affine, place.batch_norm)
             }
             Pass::Training { .. } => {
                 let found = ops::batch_norm_training(x, &weight, &bias, self.epsilon)?;

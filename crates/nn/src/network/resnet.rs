@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Start};
 use super::layer::{Layer, NamedLayer, Residual};
-use crate::config::{NetworkConfig, ResnetQuantizers};
+use crate::config::{Block, NetworkConfig, ResnetQuantizers, Stages};
 use crate::error::Error;
 use crate::ops::Window;
 use crate::quantizer::{BiasQuantizer, WeightQuantizerConfig};
@@ -10,8 +10,6 @@ use crate::tensor::Device;
 
 /// Variance offset of all normalizations.
 pub(super) const EPSILON: f32 = 1e-5;
-/// Blocks of each stage.
-pub(super) const BLOCKS: usize = 2;
 /// Rows and columns of a kernel.
 pub(super) const KERNEL: usize = 3;
 
@@ -22,7 +20,7 @@ pub(super) const KERNEL: usize = 3;
 /// behind every rectifier and before the last layer.
 pub(super) fn layers(
     config: &NetworkConfig,
-    widths: &[usize; 4],
+    stages: Stages<'_>,
     quantizers: &ResnetQuantizers,
     seed: u64,
     device: &Device,
@@ -32,24 +30,23 @@ pub(super) fn layers(
     let (first, last) = (quantizers.first_layer_weights(), quantizers.last_layer_weights());
     let [inputs, height, width] = config.image_shape;
     stem.quantize("conv1.input_quant", activations)?;
-    let convolution = Convolution { shape: [widths[0], inputs, KERNEL, KERNEL], stride: 1 };
+    let channels = stages.widths[0];
+    let shape = [channels, inputs, KERNEL, KERNEL];
+    let convolution = Convolution { shape, stride: stages.stem_stride };
     let names = ["conv1", "bn1", "relu"];
     convolution.with_rectifier(&mut stem, names, first, quantizers)?;
-    let mut inputs = widths[0];
-    for (stage, &channels) in widths.iter().enumerate() {
-        for block in 0..BLOCKS {
-            let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-            let name = format!("layer{}.{block}", stage + 1);
-            residual(&mut stem, &name, [channels, inputs], stride, quantizers)?;
-            inputs = channels;
-        }
+    let mut inputs = channels;
+    for block in stages.blocks() {
+        residual(&mut stem, block, quantizers)?;
+        inputs = block.channels;
     }
-    // Three of the four stages halve the image, rounded up; what is left is averaged.
-    let size = height.div_ceil(8).min(width.div_ceil(8));
+    // What the stages leave of the image is averaged.
+    let (height, width) = (stages.pixels_left(height), stages.pixels_left(width));
+    let size = height.min(width);
     stem.push("avgpool", Layer::AveragePool(size));
     stem.push("flatten", Layer::Flatten);
     stem.quantize("linear.input_quant", activations)?;
-    let inputs = inputs * (height.div_ceil(8) / size) * (width.div_ceil(8) / size);
+    let inputs = inputs * (height / size) * (width / size);
     let start = Start::Uniform(1.0 / (inputs as f32).sqrt());
     let bias = Some((start, BiasQuantizer::None));
     stem.linear("linear", [config.classes, inputs], start, last, bias)?;
@@ -59,11 +56,11 @@ pub(super) fn layers(
 /// Two convolutions beside a shortcut, then a rectifier.
 fn residual(
     blocks: &mut Blocks<'_>,
-    name: &str,
-    [channels, inputs]: [usize; 2],
-    stride: usize,
+    block: Block,
     quantizers: &ResnetQuantizers,
 ) -> Result<(), Error> {
+    let Block { stage, number, inputs, channels, stride } = block;
+    let name = &format!("layer{}.{number}", stage + 1);
     let weights = quantizers.weights();
     let named = |parts: [&str; 3]| parts.map(|part| format!("{name}.{part}"));
     let add = |blocks: &mut Blocks<'_>, convolution: Convolution, parts| {
@@ -77,7 +74,7 @@ fn residual(
     let convolution = Convolution { shape: [channels, channels, KERNEL, KERNEL], stride: 1 };
     add(&mut main, convolution, ["conv2", "bn2", "relu2"])?;
     let mut shortcut = blocks.branch();
-    if stride != 1 || channels != inputs {
+    if block.has_shortcut_convolution() {
         let convolution = Convolution { shape: [channels, inputs, 1, 1], stride };
         add(&mut shortcut, convolution, ["downsample.0", "downsample.1", "downsample.2"])?;
     }

@@ -4,8 +4,8 @@ use fewbit_formats::{Format, IntegerFormat};
 
 use super::blocks::{Blocks, Start};
 use super::layer::{Layer, NamedLayer, Residual};
-use super::resnet::{BLOCKS, EPSILON, KERNEL};
-use crate::config::{NetworkConfig, Quantization};
+use super::resnet::{EPSILON, KERNEL};
+use crate::config::{Block, NetworkConfig, Quantization, Stages};
 use crate::error::Error;
 use crate::ops::Window;
 use crate::quantizer::{
@@ -18,12 +18,18 @@ const OUTER_BITS: u32 = 8;
 
 /// Quantizers whose results are added to one another are one: the stem's, the last of each stage's
 /// first block, and those of the three shortcuts with a convolution.
-pub(super) fn shared(config: &NetworkConfig) -> Result<Vec<ActQuantizer>, Error> {
-    (0..SHARED).map(|_| ActQuantizer::new(&rectified(config)?)).collect()
+pub(super) fn shared(
+    config: &NetworkConfig,
+    stages: Stages<'_>,
+    collection_steps: u32,
+) -> Result<Vec<ActQuantizer>, Error> {
+    // All stages but the first have a shortcut with a convolution.
+    let count = 1 + stages.widths.len() + (stages.widths.len() - 1);
+    let quantizer = rectified(config, collection_steps)?;
+    (0..count).map(|_| ActQuantizer::new(&quantizer)).collect()
 }
 
 const STEM: usize = 0;
-const SHARED: usize = 8;
 
 /// The quantizer behind the first block of a stage, from 0.
 fn behind_first(stage: usize) -> usize {
@@ -31,17 +37,18 @@ fn behind_first(stage: usize) -> usize {
 }
 
 /// The quantizer of a stage's shortcut; the first stage has the stem's.
-fn of_shortcut(stage: usize) -> usize {
-    if stage == 0 { STEM } else { 4 + stage }
+fn of_shortcut(stage: usize, stages: Stages<'_>) -> usize {
+    if stage == 0 { STEM } else { stages.widths.len() + stage }
 }
 
 /// Behind rectifiers there is no sign.
-fn rectified(config: &NetworkConfig) -> Result<ActQuantizerConfig, Error> {
+fn rectified(config: &NetworkConfig, collection_steps: u32) -> Result<ActQuantizerConfig, Error> {
     Ok(match config.quantization {
         Quantization::Off => ActQuantizerConfig::None,
         Quantization::On => {
             let format = IntegerFormat::new(config.act_bit_width)?.unsigned()?;
             ActQuantizerConfig::learned(Format::Integer(format))
+                .with_collection_steps(collection_steps)
         }
     })
 }
@@ -57,27 +64,28 @@ fn weights(bit_width: u32, granularity: Granularity) -> Result<WeightQuantizerCo
 /// networks.md 3.5 and 3.5.1.
 pub(super) fn layers(
     config: &NetworkConfig,
-    widths: &[usize; 4],
+    stages: Stages<'_>,
+    collection_steps: u32,
     seed: u64,
     device: &Device,
 ) -> Result<Vec<NamedLayer>, Error> {
     let mut stem = Blocks::new(config, seed, device);
     let [inputs, height, width] = config.image_shape;
     let first = weights(OUTER_BITS, Granularity::PerChannel)?;
-    let shape = [widths[0], inputs, KERNEL, KERNEL];
-    convolution(&mut stem, ["conv1", "bn1", "relu"], shape, 1, first)?;
+    let channels = stages.widths[0];
+    let shape = [channels, inputs, KERNEL, KERNEL];
+    convolution(&mut stem, ["conv1", "bn1", "relu"], shape, stages.stem_stride, first)?;
     stem.push("relu", Layer::QuantizeShared(STEM));
-    let mut inputs = widths[0];
-    for (stage, &channels) in widths.iter().enumerate() {
-        for block in 0..BLOCKS {
-            residual(&mut stem, [stage, block], [channels, inputs])?;
-            inputs = channels;
-        }
+    let mut inputs = channels;
+    for block in stages.blocks() {
+        residual(&mut stem, block, stages, rectified(config, collection_steps)?)?;
+        inputs = block.channels;
     }
-    let size = height.div_ceil(8).min(width.div_ceil(8));
+    let (height, width) = (stages.pixels_left(height), stages.pixels_left(width));
+    let size = height.min(width);
     stem.push("avgpool", Layer::TruncatedAveragePool { size, bit_width: OUTER_BITS });
     stem.push("flatten", Layer::Flatten);
-    let inputs = inputs * (height.div_ceil(8) / size) * (width.div_ceil(8) / size);
+    let inputs = inputs * (height / size) * (width / size);
     let start = Start::Uniform(1.0 / (inputs as f32).sqrt());
     let last = weights(OUTER_BITS, Granularity::PerTensor)?;
     let bias = Some((start, BiasQuantizer::int32()?));
@@ -88,26 +96,27 @@ pub(super) fn layers(
 /// Two convolutions beside a shortcut, then a rectifier.
 fn residual(
     blocks: &mut Blocks<'_>,
-    [stage, block]: [usize; 2],
-    [channels, inputs]: [usize; 2],
+    block: Block,
+    stages: Stages<'_>,
+    rectified: ActQuantizerConfig,
 ) -> Result<(), Error> {
-    let name = format!("layer{}.{block}", stage + 1);
-    let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+    let Block { stage, number: own, inputs, channels, stride } = block;
+    let name = format!("layer{}.{own}", stage + 1);
     let inner = weights(blocks.config.weight_bit_width, Granularity::PerChannel)?;
     let names = |parts: [&str; 3]| parts.map(|part| format!("{name}.{part}"));
     let mut main = blocks.branch();
     let [conv, norm, relu] = &names(["conv1", "bn1", "relu1"]);
     let shape = [channels, inputs, KERNEL, KERNEL];
     convolution(&mut main, [conv, norm, relu], shape, stride, inner)?;
-    main.quantize(relu, rectified(blocks.config)?)?;
+    main.quantize(relu, rectified)?;
     let [conv, norm, relu] = &names(["conv2", "bn2", "relu2"]);
     let shape = [channels, channels, KERNEL, KERNEL];
     convolution(&mut main, [conv, norm, relu], shape, 1, inner)?;
     // What comes from the shortcut has the same scale.
-    let number = if block == 0 { of_shortcut(stage) } else { behind_first(stage) };
+    let number = if own == 0 { of_shortcut(stage, stages) } else { behind_first(stage) };
     main.push(relu, Layer::QuantizeShared(number));
     let mut shortcut = blocks.branch();
-    if stride != 1 || channels != inputs {
+    if block.has_shortcut_convolution() {
         let [conv, norm, relu] = &names(["downsample.0", "downsample.1", "downsample.2"]);
         convolution(&mut shortcut, [conv, norm, relu], [channels, inputs, 1, 1], stride, inner)?;
         shortcut.push(relu, Layer::QuantizeShared(number));
@@ -116,11 +125,11 @@ fn residual(
     blocks.push(&name, Layer::Residual(Box::new(residual)));
     let name = format!("{name}.relu_out");
     blocks.push(&name, Layer::Relu);
-    if block == 0 {
+    if own == 0 {
         blocks.push(&name, Layer::QuantizeShared(behind_first(stage)));
         Ok(())
     } else {
-        blocks.quantize(&name, rectified(blocks.config)?)
+        blocks.quantize(&name, rectified)
     }
 }
 

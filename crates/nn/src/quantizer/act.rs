@@ -121,6 +121,14 @@ impl ActQuantizerConfig {
         };
         Self::Format { format, scale, gradient: MinifloatGradient::default() }
     }
+
+    /// Measures so many training passes before it learns, if the scale is a learned one.
+    pub fn with_collection_steps(mut self, passes: u32) -> Self {
+        if let Self::Format { scale: ActScale::Learned { steps, .. }, .. } = &mut self {
+            *steps = passes;
+        }
+        self
+    }
 }
 
 /// Quantizes activations.

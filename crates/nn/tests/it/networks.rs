@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use fewbit_data::npz::NpzArchive;
-use fewbit_nn::config::{ActScaling, ActStatistic, Architecture, FormatName, WeightScaling};
+use fewbit_nn::config::{
+    ActScaling, ActStatistic, Architecture, FormatName, OutputNorm, WeightScaling,
+};
 use fewbit_nn::network::{StateTensor, Strictness, Taps};
 use fewbit_nn::quantizer::Restriction;
 use fewbit_nn::{Device, Network, NetworkConfig, Pass, Tensor, ops};
@@ -21,7 +23,7 @@ fn narrow(name: &str, channels: [usize; 4]) -> NetworkConfig {
     let Architecture::Resnet18 { widths, .. } = &mut config.architecture else {
         unreachable!("{name} is a ResNet")
     };
-    *widths = channels;
+    *widths = channels.to_vec();
     config
 }
 
@@ -174,14 +176,14 @@ fn convolutional_networks_learn_their_images() {
     quantizers.act_scaling = ActScaling::Statistics;
     quantizers.scale_restriction = Restriction::Ceil;
     let mut cnv = config("CNV_2W2A");
-    let Architecture::Cnv { hidden, convolutions } = &mut cnv.architecture else {
+    let Architecture::Cnv { hidden, convolutions, .. } = &mut cnv.architecture else {
         unreachable!("a CNV")
     };
     *hidden = vec![32];
     convolutions.iter_mut().for_each(|convolution| convolution.channels = 8);
     let baseline = narrow("RESNET18_32W32A_FLOAT_E8M23", [8, 8, 8, 8]);
     let mut integer = config("RESNET18_4W4A");
-    integer.architecture = Architecture::Resnet18Integer { widths: [8, 8, 8, 8] };
+    integer.architecture = Architecture::resnet18_integer([8, 8, 8, 8]);
     for config in [unscaled, scaled, measured, cnv, baseline, integer] {
         config.validate().unwrap();
         let losses = losses(&config, 25);
@@ -196,6 +198,42 @@ fn descriptions_of_convolutional_networks_round_trip() {
         assert_eq!(serde_json::from_str::<NetworkConfig>(&text).unwrap(), config(name), "{text}");
         let broken = text.replace("\"channels\"", "\"chanels\"").replace("e4m3", "e4m33");
         assert!(serde_json::from_str::<NetworkConfig>(&broken).is_err(), "{broken}");
+    }
+}
+
+/// What the published networks have is not written, and need not be.
+#[test]
+fn descriptions_of_other_topologies() {
+    let text = |config: &NetworkConfig| serde_json::to_string(config).unwrap();
+    for name in ["TFC_2W2A", "CNV_1W1A", "RESNET18_4W4A", "RESNET18_8W8A_FLOAT"] {
+        for field in ["output_norm", "blocks", "stem_stride", "collection_steps"] {
+            assert!(!text(&config(name)).contains(field), "{name}: {field}");
+        }
+    }
+    let mut other = config("RESNET18_4W4A");
+    other.architecture = Architecture::Resnet18Integer {
+        widths: vec![8, 4, 6],
+        blocks: vec![1, 3, 1],
+        stem_stride: 2,
+        collection_steps: 5,
+    };
+    let mut network = Network::new(&other, 1, &Device::cpu()).unwrap();
+    let images = Tensor::full(0.5, &[2, 3, 32, 32], &Device::cpu());
+    let logits = network.forward(&images, Pass::Training { step: 0 }).unwrap();
+    assert_eq!(logits.shape(), [2, 10]);
+    let state = network.state();
+    assert_eq!(state["conv1.weight"].shape, [8, 3, 3, 3]);
+    assert_eq!(state["layer2.0.downsample.0.weight"].shape, [4, 8, 1, 1]);
+    assert!(
+        state.contains_key("layer2.2.conv2.weight") && !state.contains_key("layer1.1.bn1.bias")
+    );
+    assert_eq!(state["linear.weight"].shape, [10, 6]);
+    let mut ending = config("CNV_1W1A");
+    *ending.architecture.output_norm_mut().unwrap() = OutputNorm::BatchNorm;
+    let state = Network::new(&ending, 1, &Device::cpu()).unwrap().state();
+    assert_eq!(state["linear_features.7.running_mean"].shape, [10]);
+    for config in [other, ending] {
+        assert_eq!(serde_json::from_str::<NetworkConfig>(&text(&config)).unwrap(), config);
     }
 }
 
@@ -235,7 +273,7 @@ fn states_have_the_names_and_shapes_of_published_checkpoints() {
 #[test]
 fn scales_that_are_being_measured_go_on_after_a_restart() {
     let mut integer = config("RESNET18_4W4A");
-    integer.architecture = Architecture::Resnet18Integer { widths: [4, 4, 4, 4] };
+    integer.architecture = Architecture::resnet18_integer([4, 4, 4, 4]);
     let values = (0..4 * 3072_u64).map(|i| ((i * 2_654_435_761) >> 7 & 255) as f32 / 255.0);
     let images = Tensor::from_vec(values.collect(), &[4, 3, 32, 32], &Device::cpu());
     let step = |network: &mut Network, step| {

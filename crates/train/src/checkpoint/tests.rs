@@ -206,7 +206,7 @@ fn descriptions_that_ask_for_more_than_there_is() {
         "{message}"
     );
     let mut large = checkpoint.clone();
-    large.recipe.network.architecture = Architecture::Fc { hidden: vec![10_000], dropout: 0.2 };
+    large.recipe.network.architecture = Architecture::fc(vec![10_000], 0.2);
     let message = large.network(&Device::cpu()).unwrap_err().to_string();
     assert!(message.contains("found 10 values, expected the 7940000 weights of"), "{message}");
     let network = &checkpoint.recipe.network;

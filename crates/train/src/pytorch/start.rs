@@ -25,14 +25,26 @@ pub struct Imported {
 }
 
 impl Contents {
-    /// Gives the tensors to the network of `recipe`, which such files do not tell.
+    /// Gives the tensors to the network of `recipe`, which such files do not tell. Whether the logits are
+    /// normalized together or by class ([`OutputNorm`](fewbit_nn::config::OutputNorm)) is seen from the
+    /// tensors: it is in the recipe of the result.
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) if a tensor has another shape or type than the network's, if none is one
     /// of its tensors, or if `strictness` asks for all and no others.
     pub fn checkpoint(&self, recipe: &Recipe, strictness: Strictness) -> Result<Imported, Error> {
         let state = self.model()?;
-        let mut network = Network::new(&recipe.network, recipe.random_seed, &Device::cpu())?;
+        let mut recipe = recipe.clone();
+        let build =
+            |recipe: &Recipe| Network::new(&recipe.network, recipe.random_seed, &Device::cpu());
+        let mut network = build(&recipe)?;
+        if let Some(found) = network.output_norm_of(&state)
+            && let Some(described) = recipe.network.architecture.output_norm_mut()
+            && *described != found
+        {
+            *described = found;
+            network = build(&recipe)?;
+        }
         let report = network
             .load_state(&state, strictness)
             .map_err(|error| named(error, self.file(), ""))?;
@@ -47,7 +59,7 @@ impl Contents {
         let progress =
             Progress { epochs_finished: self.epoch().unwrap_or_default(), ..Progress::default() };
         let model = network.state();
-        let checkpoint = Checkpoint::new(recipe.clone(), progress, model, BTreeMap::new());
+        let checkpoint = Checkpoint::new(recipe, progress, model, BTreeMap::new());
         Ok(Imported { checkpoint: checkpoint.made_from(self.file()), report })
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fewbit_data::npz::NpzArchive;
+use fewbit_nn::config::OutputNorm;
 use fewbit_nn::network::{LoadReport, StateData, StateTensor, Strictness};
 use fewbit_nn::{Device, Network, NetworkConfig, Pass, Tensor};
 use fewbit_train::pytorch::{Contents, recognizes};
@@ -227,21 +228,34 @@ fn trainings_go_on() {
     assert_eq!(resumed.checkpoint().to_bytes(), trainer.checkpoint().to_bytes());
 }
 
-/// The networks of Brevitas of 2019 end in another layer: that is said, and nothing is changed.
+/// The first releases of Brevitas normalize the logits by class: that is seen from the tensors.
 #[test]
-fn networks_of_another_kind_are_refused() {
+fn releases_that_end_in_another_layer() {
     let Some(shared) = shared() else { return };
-    let path = shared.join("models/brevitas_checkpoints/TFC_2W2A_best.tar");
-    let model = Contents::read(&path).unwrap().model().unwrap();
-    let config = NetworkConfig::named("TFC_2W2A").unwrap();
-    let mut network = Network::new(&config, 1, &Device::cpu()).unwrap();
-    let before = network.state();
-    let error = network.load_state(&model, Strictness::Lenient).unwrap_err().to_string();
-    assert!(
-        error.contains("features.15") && error.contains("[10]") && error.contains("[1]"),
-        "{error}"
-    );
-    assert_eq!(network.state(), before);
+    for name in ["TFC_1W1A", "TFC_2W2A"] {
+        let folder = shared.join("models/brevitas_checkpoints");
+        let contents = Contents::read(&folder.join(format!("{name}_best.tar"))).unwrap();
+        let recipe = Recipe::new(NetworkConfig::named(name).unwrap());
+        let imported = contents.checkpoint(&recipe, Strictness::Strict).unwrap();
+        assert_eq!(imported.report, LoadReport::default());
+        let checkpoint = imported.checkpoint;
+        let mut described = recipe.network.clone();
+        *described.architecture.output_norm_mut().unwrap() = OutputNorm::BatchNorm;
+        assert_eq!(checkpoint.recipe, Recipe { network: described, ..recipe.clone() });
+        let stored = arrays(&folder.join(format!("{name}_best_state_dict.npz")), "");
+        assert_same(&checkpoint.model, &stored);
+        assert_same(&checkpoint.network(&Device::cpu()).unwrap().state(), &stored);
+
+        // A network that was built otherwise says so, and stays as it is.
+        let mut network = Network::new(&recipe.network, 1, &Device::cpu()).unwrap();
+        let before = network.state();
+        let error = network.load_state(&stored, Strictness::Lenient).unwrap_err().to_string();
+        assert!(
+            error.contains("features.15") && error.contains("[10]") && error.contains("[1]"),
+            "{error}"
+        );
+        assert_eq!(network.state(), before);
+    }
 }
 
 /// Other files are told by their beginning.
