@@ -6,6 +6,7 @@ mod grad_weight;
 mod image;
 pub mod reference;
 mod taps;
+mod winograd;
 
 use crate::Accumulation;
 use crate::isa::Level;
@@ -116,26 +117,28 @@ pub fn conv2d(
 
 /// Gradient of [`conv2d`] to its input: `dx` from `dy`.
 ///
-/// Each value is one chain of fused multiply-adds in `f32`. Deterministic and independent of the number of threads.
+/// Each value is one chain of fused multiply-adds in `f32`, or is found by Winograd's filtering if that is faster. Deterministic and
+/// independent of the number of threads and of the instruction set.
 ///
 /// # Shape
 /// `dy`: `[N, O, OH, OW]`, `w`: `[O, C / groups, KH, KW]`, `dx`: `[N, C, H, W]`.
 /// # Panics
 /// If a slice has another length, or the shape has no output.
 pub fn conv2d_grad_input(dy: &[f32], w: &[f32], dx: &mut [f32], shape: &Conv2dShape) {
-    grad_input::convolve(Level::current(), dy, w, dx, shape);
+    grad_input::either_way(Level::current(), dy, w, dx, shape);
 }
 
 /// Gradient of [`conv2d`] to its weight: `dw` from `dy` and the input.
 ///
-/// Each value is a sum of a few chains of fused multiply-adds in `f32`, one for each fixed part of the batch. Deterministic and independent of the number of threads.
+/// Each value is a sum of a few chains of fused multiply-adds in `f32`, one for each fixed part of the batch, or is found by Winograd's
+/// filtering if that is faster. Deterministic and independent of the number of threads and of the instruction set.
 ///
 /// # Shape
 /// `x`: `[N, C, H, W]`, `dy`: `[N, O, OH, OW]`, `dw`: `[O, C / groups, KH, KW]`.
 /// # Panics
 /// If a slice has another length, or the shape has no output.
 pub fn conv2d_grad_weight(x: &[f32], dy: &[f32], dw: &mut [f32], shape: &Conv2dShape) {
-    grad_weight::convolve(Level::current(), x, dy, dw, shape);
+    grad_weight::either_way(Level::current(), x, dy, dw, shape);
 }
 
 #[cfg(test)]

@@ -33,6 +33,12 @@ pub(crate) fn bits(values: &[f32]) -> &[u32] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
 }
 
+/// The bits of numbers, to be written.
+pub(crate) fn bits_mut(values: &mut [f32]) -> &mut [u32] {
+    // SAFETY: an `f32` is 32 bits, aligned like a `u32`; every pattern is a value of either.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
+}
+
 /// Words seen as bytes, the first one in the lowest byte on the machines that read them so.
 pub(crate) fn bytes_mut(words: &mut [u32]) -> &mut [u8] {
     // SAFETY: four bytes a word; every pattern is valid either way.

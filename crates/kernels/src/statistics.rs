@@ -136,15 +136,18 @@ multiversion! {
     }
 }
 
+/// Lanes of the sums over a run.
+const RUN_LANES: usize = 32;
+
 multiversion! {
-    /// Both sums over one run, in eight lanes that are added in order at the end.
+    /// Both sums over one run, in 32 lanes that are added in order at the end: so many additions are under way at a time.
     fn run_sums(level, a: &[f32], shift: f32, b: &[f32], mean: f32) -> (f64, f64) {
-        let mut sum = [0.0_f64; 8];
-        let mut product = [0.0_f64; 8];
-        let (a_lanes, a_rest) = a.as_chunks::<8>();
-        let (b_lanes, b_rest) = b.as_chunks::<8>();
+        let mut sum = [0.0_f64; RUN_LANES];
+        let mut product = [0.0_f64; RUN_LANES];
+        let (a_lanes, a_rest) = a.as_chunks::<RUN_LANES>();
+        let (b_lanes, b_rest) = b.as_chunks::<RUN_LANES>();
         for (a, b) in a_lanes.iter().zip(b_lanes) {
-            for j in 0..8 {
+            for j in 0..RUN_LANES {
                 let value = f64::from(a[j] - shift);
                 sum[j] += value;
                 product[j] += value * f64::from(b[j] - mean);

@@ -11,13 +11,21 @@ use super::Conv2dShape;
 use super::forward::{images_together, to_planes};
 use super::image::Layout;
 use super::taps::Filters;
+use super::winograd;
 use crate::convert::Conversion;
 use crate::isa::Level;
 use crate::scratch;
 use crate::tile::{self, COLUMNS, Finish, Inner, Operands, Output, ROWS, Segment, Start, Words};
 
+/// `dx` from `dy`, the faster way.
+pub(super) fn either_way(level: Level, dy: &[f32], w: &[f32], dx: &mut [f32], shape: &Conv2dShape) {
+    if !winograd::grad_input::convolve(level, dy, w, dx, shape) {
+        convolve(level, dy, w, dx, shape);
+    }
+}
+
 /// `dx` from `dy`.
-pub(super) fn convolve(level: Level, dy: &[f32], w: &[f32], dx: &mut [f32], shape: &Conv2dShape) {
+fn convolve(level: Level, dy: &[f32], w: &[f32], dx: &mut [f32], shape: &Conv2dShape) {
     let (oh, ow) = shape.check(dx.len(), w.len(), dy.len());
     if dx.is_empty() {
         return;

@@ -7,10 +7,11 @@ use rayon::prelude::*;
 
 use super::Conv2dShape;
 use super::image::Layout;
+use super::winograd;
 use crate::convert::Conversion;
 use crate::isa::Level;
-use crate::scratch;
 use crate::tile::{self, COLUMNS, Finish, Inner, Operands, Output, ROWS, Segment, Start, Words};
+use crate::{pack, scratch};
 
 /// Parts of the batch that are summed for themselves, then added in order: fixed, so that no bit depends on the number of threads.
 const PARTS: usize = 4;
@@ -21,8 +22,15 @@ const OUTPUTS: usize = 8 * ROWS;
 /// Words of images that are laid out together, about: they stay in the L2 cache.
 const WORDS: usize = 1 << 17;
 
+/// `dw` from `x` and `dy`, the faster way.
+pub(super) fn either_way(level: Level, x: &[f32], dy: &[f32], dw: &mut [f32], shape: &Conv2dShape) {
+    if !winograd::grad_weight::convolve(level, x, dy, dw, shape) {
+        convolve(level, x, dy, dw, shape);
+    }
+}
+
 /// `dw` from `x` and `dy`.
-pub(super) fn convolve(level: Level, x: &[f32], dy: &[f32], dw: &mut [f32], shape: &Conv2dShape) {
+fn convolve(level: Level, x: &[f32], dy: &[f32], dw: &mut [f32], shape: &Conv2dShape) {
     let (oh, ow) = shape.check(x.len(), dw.len(), dy.len());
     if dw.is_empty() {
         return;
@@ -51,7 +59,8 @@ pub(super) fn convolve(level: Level, x: &[f32], dy: &[f32], dw: &mut [f32], shap
     let row = gradient.channels * shape.kh * shape.kw;
     let rows = dw.chunks_mut(outputs * row).flat_map(|group| group.chunks_mut(OUTPUTS * row));
     let pairs: Vec<(&mut [f32], &[Vec<f32>])> = rows.zip(sums.chunks(parts)).collect();
-    pairs.into_par_iter().for_each(|(dw, parts)| gradient.add(parts, dw));
+    let (taps, channels) = (shape.kh * shape.kw, gradient.channels);
+    pairs.into_par_iter().for_each(|(dw, parts)| add_parts(level, parts, taps, channels, dw));
 }
 
 struct Gradient<'a> {
@@ -175,17 +184,28 @@ impl<'a> Gradient<'a> {
             }
         }
     }
+}
 
-    /// `dw = part 0 + part 1 + ...`, from `[outputs][taps][channels]` to `[outputs][channels][taps]`.
-    fn add(&self, parts: &[Vec<f32>], dw: &mut [f32]) {
-        let taps = self.shape.kh * self.shape.kw;
-        let row = taps * self.channels;
-        for (o, dw) in dw.chunks_exact_mut(row).enumerate() {
-            for (i, dw) in dw.iter_mut().enumerate() {
-                let at = o * row + i % taps * self.channels + i / taps;
-                *dw = parts[1..].iter().fold(parts[0][at], |sum, part| sum + part[at]);
+/// `dw = part 0 + part 1 + ...`, from `[outputs][taps][channels]` to `[outputs][channels][taps]`.
+pub(super) fn add_parts(
+    level: Level,
+    parts: &[Vec<f32>],
+    taps: usize,
+    channels: usize,
+    dw: &mut [f32],
+) {
+    let row = taps * channels;
+    let places: Vec<usize> = (0..channels).map(|c| c * taps).collect();
+    let mut sum = vec![0.0; row];
+    for (o, dw) in dw.chunks_exact_mut(row).enumerate() {
+        sum.copy_from_slice(&parts[0][o * row..][..row]);
+        for part in &parts[1..] {
+            for (sum, value) in sum.iter_mut().zip(&part[o * row..][..row]) {
+                *sum += value;
             }
         }
+        let words = scratch::bits(&sum);
+        pack::scattered(level, words, channels, taps, &places, scratch::bits_mut(dw));
     }
 }
 
@@ -198,6 +218,6 @@ impl Places {
     }
 
     fn fill(&self, level: Level, planes: &[f32], count: usize, out: &mut [u32]) {
-        crate::pack::scattered(level, scratch::bits(planes), self.0.len(), count, &self.0, out);
+        pack::scattered(level, scratch::bits(planes), self.0.len(), count, &self.0, out);
     }
 }
