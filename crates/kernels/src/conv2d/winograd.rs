@@ -7,6 +7,8 @@
 //! # Source
 //! A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, 2015: F(4 x 4, 3 x 3) and F(3 x 3, 4 x 4).
 
+#![allow(clippy::needless_range_loop, reason = "rows and columns of squares are read by index")]
+
 pub(super) mod grad_input;
 pub(super) mod grad_weight;
 
