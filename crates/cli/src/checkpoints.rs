@@ -5,34 +5,29 @@ use std::io::Read;
 use std::path::Path;
 
 use clap::Args;
-use fewbit_nn::config::NetworkConfig;
 use fewbit_nn::network::{LoadReport, Strictness};
 use fewbit_train::pytorch::{self, Contents};
 use fewbit_train::{Checkpoint, Recipe};
 
 use crate::console::{Console, counted};
-use crate::failure::{Failure, Hint, Outcome};
-use crate::nearest::suggestion;
+use crate::failure::{Failure, Outcome};
+use crate::networks;
 
 /// The network of a checkpoint.
 #[derive(Args, Clone, Debug)]
 pub struct NetworkArg {
-    /// Network of a PyTorch file (best.tar, .pth), which does not say it
-    #[arg(long, value_name = "NAME")]
+    /// Network of a PyTorch file (best.tar, .pth), which does not say it: a name, or a file that describes it
+    #[arg(long, value_name = "NAME|FILE")]
     pub network: Option<String>,
 }
 
-/// Looks a network up; a mistyped name gets a suggestion.
-pub fn network(name: &str) -> Outcome<NetworkConfig> {
-    NetworkConfig::named(name).hint_with(|_| {
-        let known = NetworkConfig::shipped_names();
-        suggestion(name, known.iter().map(String::as_str))
-    })
-}
-
 /// Reads a checkpoint to evaluate or export it: all of the network has to be in it.
-pub fn read(path: &Path, NetworkArg { network: name }: &NetworkArg) -> Outcome<Checkpoint> {
-    let wanted = name.as_deref().map(network).transpose()?;
+pub fn read(
+    path: &Path,
+    NetworkArg { network: name }: &NetworkArg,
+    console: &Console,
+) -> Outcome<Checkpoint> {
+    let wanted = name.as_deref().map(|name| networks::network(name, console)).transpose()?;
     if is_pytorch(path) {
         let recipe = Recipe::new(wanted.ok_or_else(|| nameless(path))?);
         let contents = Contents::read(path)?;
@@ -40,8 +35,9 @@ pub fn read(path: &Path, NetworkArg { network: name }: &NetworkArg) -> Outcome<C
     }
     let checkpoint = Checkpoint::read(path)?;
     let saved = &checkpoint.recipe.network;
-    // The same name may have another description, such as quantizers that are off.
-    if let Some(wanted) = wanted.filter(|wanted| wanted.name != saved.name) {
+    // The same name may have another description, such as quantizers that are off; a file says all.
+    let by_name = name.as_deref().is_some_and(|name| !networks::is_file(name));
+    if let Some(wanted) = wanted.filter(|wanted| !by_name || wanted.name != saved.name) {
         Recipe::new(wanted).check_same_network(saved, path)?;
     }
     Ok(checkpoint)
@@ -65,7 +61,7 @@ const HEAD: u64 = 32;
 pub fn nameless(path: &Path) -> Failure {
     let shown = path.display();
     Failure::new(format!("{shown} is a PyTorch file, which does not say which network it is of"))
-        .or_hint("add --network NAME, such as --network TFC_2W2A")
+        .or_hint("add --network NAME, such as --network TFC_2W2A, or --network FILE.toml")
 }
 
 /// Says what did not fit.

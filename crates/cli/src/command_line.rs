@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{data, eval, export, formats, prove, run, train, verify};
+use crate::commands::{data, eval, export, formats, networks, prove, run, train, verify};
 
 /// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
 /// that both compute the same.
@@ -58,6 +58,9 @@ pub enum Command {
     /// Explain a number format: range, values, encoding and decoding
     #[command(after_help = help(formats::EXAMPLES, ""))]
     Formats(formats::FormatsArgs),
+    /// List the named networks, or print one as a file of your own to change
+    #[command(after_help = help(networks::EXAMPLES, networks::NOTES))]
+    Networks(networks::NetworksArgs),
     /// Fetch, check and list datasets
     #[command(after_help = help(data::EXAMPLES, ""))]
     Data(data::DataArgs),

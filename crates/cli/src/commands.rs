@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod eval;
 pub mod export;
 pub mod formats;
+pub mod networks;
 pub mod prove;
 pub mod run;
 pub mod train;

@@ -89,6 +89,9 @@ fn known_hint(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<fewbit_data::Error>() {
             return error.hint();
         }
+        if let Some(error) = cause.downcast_ref::<fewbit_nn::Error>() {
+            return error.hint();
+        }
         if let Some(error) = cause.downcast_ref::<fewbit_train::Error>() {
             return error.hint();
         }

@@ -14,6 +14,7 @@ mod failure;
 mod files;
 mod interrupt;
 mod nearest;
+mod networks;
 mod program;
 mod progress;
 mod runs;

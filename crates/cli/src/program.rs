@@ -7,7 +7,9 @@ use clap::FromArgMatches;
 use serde_json::{Value, json};
 
 use crate::command_line::{self, Cli, Command, Common};
-use crate::commands::{data, eval, export, formats, prove, run as run_command, train, verify};
+use crate::commands::{
+    data, eval, export, formats, networks, prove, run as run_command, train, verify,
+};
 use crate::console::{self, Console, Verbosity};
 use crate::failure::{Failure, Hint, Outcome};
 
@@ -89,6 +91,7 @@ fn dispatch(command: &Command, console: &Console) -> Outcome<Report> {
         Command::Prove(args) => prove::run(args, console),
         Command::Run(args) => run_command::run(args, console),
         Command::Formats(args) => formats::run(args),
+        Command::Networks(args) => networks::run(args, console),
         Command::Data(args) => data::run(args, console),
     }
 }

@@ -126,7 +126,7 @@ impl Run {
             self.tensors = trainer.iter().map(named).collect();
         } else {
             // What the images do not change is compared once.
-            trainer.retain(|(name, _)| !file.is_constant(name));
+            trainer.retain(|(name, _)| file.knows(name) && !file.is_constant(name));
         }
         let keep: Vec<&str> = trainer.iter().map(|(name, _)| name.as_str()).collect();
         let computed = file.run_images(batch.images, &shape, &keep)?;

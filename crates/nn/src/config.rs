@@ -1,5 +1,6 @@
 //! Which network: a name of the published examples, or the description it stands for.
 
+mod file;
 mod names;
 mod resnet;
 mod size;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use file::Described;
 pub use resnet::{ActScaling, ActStatistic, FormatName, ResnetQuantizers, WeightScaling};
 pub(crate) use stages::Block;
 pub use stages::Stages;

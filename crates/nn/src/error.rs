@@ -1,6 +1,7 @@
 //! What can go wrong in this crate.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// An error of this crate: what went wrong, with the values.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,14 @@ impl Error {
     /// The reason.
     pub fn kind(&self) -> &ErrorKind {
         &self.0
+    }
+
+    /// What to do about it, if something is known to help.
+    pub fn hint(&self) -> Option<String> {
+        match &*self.0 {
+            ErrorKind::Description { suggestion, .. } => suggestion.clone(),
+            _ => None,
+        }
     }
 }
 
@@ -46,6 +55,18 @@ pub enum ErrorKind {
         value: String,
         /// What would be right.
         expected: &'static str,
+    },
+    /// A file that describes no network.
+    #[error("{}: {problem}", Place(file, *line))]
+    Description {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1, if it is one line.
+        line: Option<usize>,
+        /// What is there, and what would be right.
+        problem: String,
+        /// What was probably meant.
+        suggestion: Option<String>,
     },
     /// A quantizer that cannot be built.
     #[error("quantizer {quantizer}: {field} is {value}, expected {expected}")]
@@ -138,6 +159,16 @@ impl From<fewbit_formats::Error> for Error {
 impl From<fewbit_onnx::Error> for Error {
     fn from(error: fewbit_onnx::Error) -> Self {
         Self::new(ErrorKind::Onnx(error))
+    }
+}
+
+/// Prints a file, and its line if there is one.
+struct Place<'a>(&'a Path, Option<usize>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.display())?;
+        self.1.map_or(Ok(()), |line| write!(f, ", line {line}"))
     }
 }
 

@@ -122,7 +122,7 @@ impl Error {
                 Some("wait until the other run has ended, or stop it".to_owned())
             }
             ErrorKind::OtherNetwork { saved, .. } if saved.contains(' ') => {
-                Some("leave --network and --disable_quant out: a checkpoint says what it is of".into())
+                Some("leave --network and the flags of quantizers (--disable_quant, --act_scaling, ...) out: a checkpoint says what it is of".into())
             }
             ErrorKind::OtherNetwork { saved, .. } => {
                 Some(format!("leave --network out, or ask for --network {saved}"))
@@ -131,11 +131,11 @@ impl Error {
                 Some(format!("leave {field} out to go on, or start a new run"))
             }
             ErrorKind::Data(error) => error.hint(),
+            ErrorKind::Network(error) => error.hint(),
             ErrorKind::Io { .. }
             | ErrorKind::Malformed { .. }
             | ErrorKind::InvalidConfig { .. }
-            | ErrorKind::UnknownName { .. }
-            | ErrorKind::Network(_) => None,
+            | ErrorKind::UnknownName { .. } => None,
         }
     }
 

@@ -50,7 +50,7 @@ pub struct EvalArgs {
 /// Runs the command.
 pub fn run(args: &EvalArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
-    let checkpoint = checkpoints::read(&located.checkpoint, &args.network)?;
+    let checkpoint = checkpoints::read(&located.checkpoint, &args.network, console)?;
     let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
     report(&checkpoint, &dataset, args.batch_size as usize, console)
 }

@@ -77,7 +77,7 @@ impl Dialect {
 /// Runs the command.
 pub fn run(args: &ExportArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
-    let checkpoint = checkpoints::read(&located.checkpoint, &args.network)?;
+    let checkpoint = checkpoints::read(&located.checkpoint, &args.network, console)?;
     let network = checkpoint.network(&Device::cpu())?;
     let dialect = if args.qcdq { Dialect::Qcdq } else { Dialect::Qonnx };
     let model = model_of(&checkpoint, &network, dialect)?;

@@ -74,7 +74,7 @@ pub struct VerifyArgs {
 /// Runs the command.
 pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
-    let checkpoint = checkpoints::read(&located.checkpoint, &args.network)?;
+    let checkpoint = checkpoints::read(&located.checkpoint, &args.network, console)?;
     let model = model(args, &located, &checkpoint)?;
     let report = report_file(args, &located)?;
     let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;

@@ -8,6 +8,7 @@ mod harness;
 mod help;
 mod json;
 mod killed;
+mod networks;
 mod output;
 mod prove;
 mod pytorch;

@@ -191,12 +191,17 @@ impl Layer {
             }
             Self::Quantize(quantizer) => {
                 let y = quantizer.forward(&x.value, place.mode())?;
-                place.offer(taps, part::ACT_QUANT, &y.value);
+                if quantizer.format().is_some() {
+                    place.offer(taps, part::ACT_QUANT, &y.value);
+                }
                 Ok(y)
             }
             Self::QuantizeShared(number) => {
-                let y = run.shared[*number].forward(&x.value, place.mode())?;
-                place.offer(taps, part::ACT_QUANT, &y.value);
+                let quantizer = &mut run.shared[*number];
+                let y = quantizer.forward(&x.value, place.mode())?;
+                if quantizer.format().is_some() {
+                    place.offer(taps, part::ACT_QUANT, &y.value);
+                }
                 Ok(y)
             }
             Self::Dropout(probability) => Ok(match place.pass {
@@ -208,7 +213,9 @@ impl Layer {
             }),
             Self::Linear(linear) => {
                 let weight = linear.quantizer.forward(&place.value(&mut linear.weight))?;
-                place.offer(taps, part::WEIGHT_QUANT, &weight.value);
+                if linear.quantizer.format().is_some() {
+                    place.offer(taps, part::WEIGHT_QUANT, &weight.value);
+                }
                 let bias = match &mut linear.bias {
                     Some(Bias { value, quantizer }) => {
                         let bias = quantizer.forward(&place.value(value), &x, &weight)?;
@@ -226,7 +233,9 @@ impl Layer {
             }
             Self::Conv2d(conv) => {
                 let weight = conv.quantizer.forward(&place.value(&mut conv.weight))?;
-                place.offer(taps, part::WEIGHT_QUANT, &weight.value);
+                if conv.quantizer.format().is_some() {
+                    place.offer(taps, part::WEIGHT_QUANT, &weight.value);
+                }
                 let y = ops::conv2d(&x, &weight, conv.window)?;
                 place.offer(taps, part::CONV, &y);
                 Ok(Quantized::plain(y))

@@ -1,5 +1,7 @@
 //! Writes the layout of PyTorch 1.6 and later: a zip archive of one pickle and a file per storage.
 
+use std::collections::BTreeSet;
+
 use fewbit_nn::Network;
 use fewbit_nn::network::{StateData, StateTensor};
 
@@ -13,7 +15,7 @@ const FOLDER: &str = "archive";
 const ALIGNMENT: usize = 64;
 
 /// Entries that say how far a scale has been measured: PyTorch has no tensors for them.
-const OWN: [&str; 2] = [".scaling_impl.counter", ".scaling_impl.waiting"];
+const OWN: [&str; 3] = [".scaling_impl.counter", ".scaling_impl.waiting", ".runtime_stats.counter"];
 
 /// Tensors of a layer in PyTorch's order: parameters, then statistics.
 const ORDER: [&str; 5] = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"];
@@ -28,6 +30,8 @@ const ORDER: [&str; 5] = ["weight", "bias", "running_mean", "running_var", "num_
 pub fn state_dict_bytes(network: &Network) -> Result<Vec<u8>, Error> {
     let state = network.state();
     let mut tensors: Vec<(&str, &StateTensor)> = Vec::new();
+    // Several layers have one name, or one that another begins with.
+    let mut written = BTreeSet::new();
     for layer in network.leaves() {
         let prefix = format!("{}.", layer.name);
         let rank = |own: &str| ORDER.iter().position(|name| *name == own).unwrap_or(ORDER.len());
@@ -36,6 +40,7 @@ pub fn state_dict_bytes(network: &Network) -> Result<Vec<u8>, Error> {
             .filter(|(name, _)| name.starts_with(&prefix))
             .filter(|(name, _)| !OWN.iter().any(|own| name.ends_with(own)))
             .map(|(name, tensor)| (name.as_str(), tensor))
+            .filter(|(name, _)| written.insert(*name))
             .collect();
         own.sort_by_key(|(name, _)| rank(&name[prefix.len()..]));
         tensors.extend(own);

@@ -9,8 +9,9 @@ use crate::command_line::Nullable;
 /// Flags of the published example and ours. `_` and `-` in names are the same.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TrainArgs {
-    /// Network, such as TFC_1W1A, SFC_2W2A or LFC_1W2A; upper or lower case
-    #[arg(long, value_name = "NAME", help_heading = "What to train")]
+    /// Network, such as TFC_1W1A or RESNET18_5W5A_FLOAT_E3M1, or a file that describes it (.toml, or .ini and
+    /// .cfg of the published example); `fewbit networks` lists and prints them
+    #[arg(long, value_name = "NAME|FILE", help_heading = "What to train")]
     pub network: Option<String>,
     /// Dataset: mnist, cifar10, glyphs or shapes [default: the network's; glyphs in the demonstration]
     #[arg(long, value_name = "NAME", help_heading = "What to train")]

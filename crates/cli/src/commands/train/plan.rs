@@ -10,11 +10,12 @@ use fewbit_train::{Checkpoint, Loss, Optim, RunFolder, Scheduler, TrainConfig};
 
 use super::args::TrainArgs;
 use super::scaling;
-use crate::checkpoints::{self, network};
+use crate::checkpoints;
 use crate::command_line::given;
 use crate::console::Console;
 use crate::failure::{Failure, Hint, Outcome};
 use crate::nearest::suggestion;
+use crate::networks::{is_file, network};
 use crate::runs::{self, Choice};
 
 /// What is done, with nothing left open.
@@ -78,16 +79,17 @@ impl Plan {
     /// Resolves the flags.
     pub fn new(args: &TrainArgs, console: &Console) -> Outcome<Self> {
         refuse_unsupported(args)?;
+        let wanted = args.network.as_deref().map(|name| network(name, console)).transpose()?;
         let (mut config, start) = match given(&args.resume) {
-            Some(path) if checkpoints::is_pytorch(&path) => imported(args, &path)?,
+            Some(path) if checkpoints::is_pytorch(&path) => imported(args, wanted.clone(), &path)?,
             Some(path) if args.evaluate || args.state_dict_to_pth => {
                 at_checkpoint(&path, Choice::Best, console)?
             }
             Some(path) => resumed(&path, console)?,
-            None if args.pretrained => (pretrained(args)?, Start::Pretrained),
-            None => (fresh(args)?, Start::New),
+            None if args.pretrained => (pretrained(wanted.clone())?, Start::Pretrained),
+            None => (fresh(wanted.clone())?, Start::New),
         };
-        apply(args, &mut config)?;
+        apply(args, wanted, &mut config)?;
         let task = match (args.evaluate, args.export_qonnx || args.export_qcdq_onnx) {
             _ if args.state_dict_to_pth => Task::WriteStateDict,
             (false, _) => Task::Train,
@@ -127,9 +129,9 @@ fn refuse_unsupported(args: &TrainArgs) -> Outcome<()> {
 }
 
 /// A training from the start. Without a network it is the demonstration.
-fn fresh(args: &TrainArgs) -> Outcome<TrainConfig> {
-    let mut config = match &args.network {
-        Some(name) => TrainConfig::new(network(name)?),
+fn fresh(wanted: Option<NetworkConfig>) -> Outcome<TrainConfig> {
+    let mut config = match wanted {
+        Some(network) => TrainConfig::new(network),
         None => demonstration()?,
     };
     config.run.checkpoint_seconds = Some(CHECKPOINT_SECONDS);
@@ -138,7 +140,7 @@ fn fresh(args: &TrainArgs) -> Outcome<TrainConfig> {
 
 fn demonstration() -> Outcome<TrainConfig> {
     let (name, epochs) = DEMONSTRATION;
-    let mut config = TrainConfig::new(network(name)?);
+    let mut config = TrainConfig::new(NetworkConfig::named(name)?);
     config.recipe.dataset = DatasetName::Glyphs;
     config.recipe.epochs = epochs;
     config.recipe.scheduler = Scheduler::Cosine;
@@ -147,23 +149,27 @@ fn demonstration() -> Outcome<TrainConfig> {
 }
 
 /// A training that starts from published weights.
-fn pretrained(args: &TrainArgs) -> Outcome<TrainConfig> {
-    if args.network.is_none() {
+fn pretrained(wanted: Option<NetworkConfig>) -> Outcome<TrainConfig> {
+    if wanted.is_none() {
         return Err(Failure::new("--pretrained: of which network?")
             .or_hint("add --network NAME, such as --network TFC_2W2A"));
     }
-    fresh(args)
+    fresh(wanted)
 }
 
 /// A training that goes on from a file of PyTorch. It has no recipe: that is the one of the flags.
-fn imported(args: &TrainArgs, path: &Path) -> Outcome<(TrainConfig, Start)> {
-    if args.network.is_none() {
+fn imported(
+    args: &TrainArgs,
+    wanted: Option<NetworkConfig>,
+    path: &Path,
+) -> Outcome<(TrainConfig, Start)> {
+    if wanted.is_none() {
         return Err(checkpoints::nameless(path));
     }
     let contents = Box::new(Contents::read(path)?);
     let strictness = if args.strict { Strictness::Strict } else { Strictness::Lenient };
     let run_folder = RunFolder::of_checkpoint(path);
-    Ok((fresh(args)?, Start::Import { contents, strictness, run_folder }))
+    Ok((fresh(wanted)?, Start::Import { contents, strictness, run_folder }))
 }
 
 /// The settings of an earlier run, and where it goes on.
@@ -204,14 +210,12 @@ fn never_checkpointed(path: &Path) -> Option<Outcome<TrainConfig>> {
 }
 
 /// Puts the flags over the settings.
-fn apply(args: &TrainArgs, config: &mut TrainConfig) -> Outcome<()> {
+fn apply(args: &TrainArgs, wanted: Option<NetworkConfig>, config: &mut TrainConfig) -> Outcome<()> {
     let (recipe, run) = (&mut config.recipe, &mut config.run);
-    if let Some(name) = &args.network {
-        let wanted = network(name)?;
-        // A resumed network keeps its description, such as quantizers that are off.
-        if wanted.name != recipe.network.name {
-            recipe.network = wanted;
-        }
+    // A resumed network keeps its description, such as quantizers that are off, unless a file says all of it.
+    let described = args.network.as_deref().is_some_and(is_file);
+    if let Some(wanted) = wanted.filter(|wanted| described || wanted.name != recipe.network.name) {
+        recipe.network = wanted;
     }
     if args.disable_quant {
         recipe.network.quantization = Quantization::Off;
