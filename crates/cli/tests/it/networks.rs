@@ -137,8 +137,9 @@ fn files_are_taken_wherever_a_network_is_named() {
     fewbit("export w.pth --network mine.toml -o w.onnx").expect(0);
     let verified = fewbit(&format!("verify w.pth w.onnx --network mine.toml {DATA}")).expect(0);
     assert!(verified.stdout.contains("IDENTICAL"), "{}", verified.stdout);
-    let [ours, theirs] = ["experiments", "w.pth --network mine.toml"]
-        .map(|of| fewbit(&format!("eval {of} {DATA} --json")).expect(0).json()["loss"].clone());
+    let [ours, theirs] = ["experiments", "w.pth --network mine.toml"].map(|of| {
+        fewbit(&format!("eval {of} {DATA} --json")).expect(0).json()["top5_right"].clone()
+    });
     assert_eq!(ours, theirs);
 }
 

@@ -69,7 +69,4 @@ fn evaluation_exports_too() {
     let run = fewbit(folder.path(), line).expect(2);
     assert!(run.stderr.contains("FloatQuant") && run.stderr.contains("conv1"), "{}", run.stderr);
     assert!(!folder.path().join("other").exists());
-    let line = format!("train --network TFC_2W2A {DATA} --disable_quant --export_qcdq_onnx");
-    let run = fewbit(folder.path(), &line).expect(2);
-    assert!(run.stderr.contains("--export_qcdq_onnx"), "{}", run.stderr);
 }
