@@ -3,6 +3,7 @@
 use std::fs;
 
 use fewbit_kernels::Isa;
+use fewbit_nn::DeviceName;
 use serde::Serialize;
 
 /// What `env.json` holds.
@@ -20,6 +21,8 @@ pub struct Environment {
     pub threads: usize,
     /// The instruction set that the kernels use.
     pub instruction_set: &'static str,
+    /// The device that computes: the processor, or a GPU.
+    pub device: String,
     /// The operating system.
     pub os: &'static str,
     /// The processor's architecture.
@@ -27,8 +30,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Looks around.
-    pub fn here() -> Self {
+    /// Looks around; `device` computes.
+    pub fn here(device: DeviceName) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             command: command_line(),
@@ -36,6 +39,7 @@ impl Environment {
             cores: std::thread::available_parallelism().map_or(1, Into::into),
             threads: rayon::current_num_threads(),
             instruction_set: Isa::current().name(),
+            device: device.to_string(),
             os: std::env::consts::OS,
             architecture: std::env::consts::ARCH,
         }

@@ -8,6 +8,7 @@ mod clock;
 mod command_line;
 mod commands;
 mod console;
+mod devices;
 mod environment;
 mod executor;
 mod failure;

@@ -142,6 +142,51 @@ pub enum ErrorKind {
         /// What would be right.
         expected: &'static str,
     },
+    /// A device name that stands for nothing.
+    #[error("unknown device {name:?}, expected one of {}", List(known))]
+    UnknownDevice {
+        /// The name asked for.
+        name: String,
+        /// Names that would have been right, each with the number 0.
+        known: Vec<String>,
+    },
+    /// A kind of device that this build cannot use.
+    #[error("no device {name}: this build is without {kind}, it computes on {}", List(built))]
+    DeviceNotBuilt {
+        /// The device asked for.
+        name: String,
+        /// Its kind.
+        kind: &'static str,
+        /// What the build can use.
+        built: Vec<String>,
+    },
+    /// A device that the machine does not have.
+    #[error("no device {name} was found, only {}", List(found))]
+    NoSuchDevice {
+        /// The device asked for.
+        name: String,
+        /// The devices that were found.
+        found: Vec<String>,
+    },
+    /// A device that cannot be used.
+    #[error("device {name} cannot be used: {reason}")]
+    DeviceFailed {
+        /// The device.
+        name: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A graphics processor is wanted of a build that has none.
+    #[error("this build computes on the CPU only, it has no graphics processors")]
+    NoGpuBuilt,
+    /// No graphics processor was found.
+    #[error("no GPU was found through {}{}", List(searched), Software(software))]
+    NoGpu {
+        /// How it was looked for.
+        searched: Vec<String>,
+        /// Devices that imitate one on the processor.
+        software: Vec<String>,
+    },
     /// The graph of an exported file is wrong.
     #[error(transparent)]
     Onnx(#[from] fewbit_onnx::Error),
@@ -181,5 +226,17 @@ impl fmt::Display for List<'_> {
             write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
         }
         Ok(())
+    }
+}
+
+/// Names devices that were passed over.
+struct Software<'a>(&'a [String]);
+
+impl fmt::Display for Software<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; {} computes on the processor", List(self.0))
     }
 }

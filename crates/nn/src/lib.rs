@@ -20,6 +20,10 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    feature = "portable",
+    allow(dead_code, unused_imports, reason = "the processor's own implementations are left out")
+)]
 
 pub mod config;
 pub mod export;
@@ -27,11 +31,13 @@ pub mod network;
 pub mod ops;
 pub mod quantizer;
 
+mod device;
 mod error;
 mod init;
 mod tensor;
 
 pub use config::NetworkConfig;
+pub use device::{Device, DeviceKind, DeviceName};
 pub use error::{Error, ErrorKind};
 pub use network::{Network, Pass};
-pub use tensor::{Device, Gradients, Tensor};
+pub use tensor::{Gradients, Tensor};

@@ -24,10 +24,11 @@ pub(crate) use truncated_pool::TruncatedPool;
 use std::collections::BTreeMap;
 
 use crate::config::{Architecture, NetworkConfig, OutputNorm, Stages};
+use crate::device::Device;
 use crate::error::{Error, ErrorKind};
 use crate::ops::{Formula, Quantized};
 use crate::quantizer::ActQuantizer;
-use crate::tensor::{Device, Tensor};
+use crate::tensor::Tensor;
 
 /// A network: its description, its layers in order of execution, and the device it runs on.
 ///
@@ -90,8 +91,13 @@ impl Network {
                 resnet_integer::layers(config, stages, *collection_steps, seed, device)?
             }
         };
-        let (config, device, batch_norm) = (config.clone(), device.clone(), Formula::TwoRoundings);
-        Ok(Self { config, layers, shared, device, seed, batch_norm })
+        let (config, batch_norm) = (config.clone(), Formula::TwoRoundings);
+        let mut network = Self { config, layers, shared, device: device.clone(), seed, batch_norm };
+        // Quantizers are built without knowing where.
+        for (_, parameter) in network.parameters_mut() {
+            parameter.move_to(device);
+        }
+        Ok(network)
     }
 
     /// The description that the network was built from.

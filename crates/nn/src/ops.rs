@@ -21,6 +21,7 @@ mod truncate;
 
 mod bits;
 mod extension;
+mod portable;
 mod value;
 
 pub use batch_norm::{

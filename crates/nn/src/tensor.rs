@@ -8,22 +8,14 @@ use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{
     AutodiffBackend, BackendTensor, DType, Dispatch, DispatchAutodiffContext, DispatchDevice,
-    DispatchTensor, DispatchTensorKind, FlexDevice, TensorMetadata,
+    DispatchTensor, DispatchTensorKind, TensorMetadata,
 };
 use burn::tensor::{Bytes, Shape, Tensor as BurnTensor, TensorData};
 
-/// Where tensors live and are computed.
-///
-/// The processor is the only device of this build; others are cargo features to come.
-#[derive(Clone, Debug)]
-pub struct Device(DispatchDevice);
+use crate::device::Device;
 
-impl Device {
-    /// The processor.
-    pub fn cpu() -> Self {
-        Self(DispatchDevice::Flex(FlexDevice))
-    }
-}
+/// Whether the processor's tensors are used as the slices that they are.
+const ON_SLICES: bool = cfg!(not(feature = "portable"));
 
 /// Values of type `f32` in row-major order, with a shape of any rank of at least one.
 ///
@@ -54,9 +46,8 @@ impl Tensor {
             shape.iter().product::<usize>(),
             "number of values of a tensor of shape {shape:?}"
         );
-        // An array of the backend of this device.
-        match &device.0 {
-            DispatchDevice::Flex(_) => Self::from_flex(FlexTensor::new(
+        match device.dispatch() {
+            DispatchDevice::Flex(_) if ON_SLICES => Self::from_flex(FlexTensor::new(
                 Bytes::from_elems(values),
                 Layout::contiguous(Shape::from(shape.to_vec())),
                 DType::F32,
@@ -101,10 +92,12 @@ impl Tensor {
 
     /// The device that holds the values.
     pub fn device(&self) -> Device {
-        match self.0.kind.device() {
-            DispatchDevice::Autodiff(device) => Device(device.inner().clone()),
-            device => Device(device),
-        }
+        Device::from_dispatch(self.0.kind.device())
+    }
+
+    /// The same values on another device, outside of any graph.
+    pub fn to_device(&self, device: &Device) -> Self {
+        Self::from_vec(self.to_vec(), &self.shape(), device)
     }
 
     /// Copies the values out.
@@ -154,7 +147,8 @@ impl Tensor {
             *self = std::mem::replace(self, Self::empty()).detach();
         }
         let len = self.len();
-        if let DispatchTensorKind::Flex(BackendTensor::Float(flex)) = &mut self.0.kind
+        if ON_SLICES
+            && let DispatchTensorKind::Flex(BackendTensor::Float(flex)) = &mut self.0.kind
             && flex.is_contiguous()
             && flex.layout().start_offset() == 0
             && let Some(values) = flex.try_storage_mut::<f32>()
@@ -256,6 +250,9 @@ impl Tensor {
     }
 
     fn flex(&self) -> Option<&FlexTensor> {
+        if !ON_SLICES {
+            return None;
+        }
         match &self.0.kind {
             DispatchTensorKind::Flex(BackendTensor::Float(flex)) => Some(flex),
             DispatchTensorKind::Autodiff(inner) => match &**inner {

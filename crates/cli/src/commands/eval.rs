@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fewbit_data::Dataset;
-use fewbit_nn::{Device, Network};
+use fewbit_nn::Network;
 use fewbit_train::{Checkpoint, Clock, Evaluation, Loss, evaluate_timed};
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use crate::clock::SystemClock;
 use crate::command_line::Example;
 use crate::commands::dataset::DatasetArgs;
 use crate::console::{Console, counted, escape, grouped};
+use crate::devices::{Chosen, DeviceArg};
 use crate::failure::Outcome;
 use crate::program::{Report, Verdict};
 use crate::progress::Progress;
@@ -45,14 +46,17 @@ pub struct EvalArgs {
     #[arg(long, value_name = "N", default_value = "100")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batch_size: u32,
+    #[command(flatten)]
+    pub device: DeviceArg,
 }
 
 /// Runs the command.
 pub fn run(args: &EvalArgs, console: &Console) -> Outcome<Report> {
+    let chosen = args.device.open()?;
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
     let checkpoint = checkpoints::read(&located.checkpoint, &args.network, console)?;
     let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
-    report(&checkpoint, &dataset, args.batch_size as usize, console)
+    report(&checkpoint, &dataset, args.batch_size as usize, &chosen, console)
 }
 
 /// Measures a checkpoint on a dataset.
@@ -60,10 +64,11 @@ pub fn report(
     checkpoint: &Checkpoint,
     dataset: &Dataset,
     batch_size: usize,
+    chosen: &Chosen,
     console: &Console,
 ) -> Outcome<Report> {
     let recipe = &checkpoint.recipe;
-    let mut network = checkpoint.network(&Device::cpu())?;
+    let mut network = checkpoint.network(&chosen.device)?;
     let (evaluation, seconds) = measure(&mut network, dataset, batch_size, recipe.loss, console)?;
     let Evaluation { images, loss, top1_percent, top5_percent, hits } = evaluation;
     let images_per_second = images as f64 / seconds;
@@ -76,7 +81,7 @@ pub fn report(
     let text = format!(
         "{}{trained}, on {} of {}:\n  top-1  {top1_percent:.2} % ({} right)\n  \
          top-5  {top5_percent:.2} % ({} right)\n  loss   {loss:.4} ({})\n  \
-         speed  {} images/s\n  file   {}\n",
+         speed  {} images/s\n{}  file   {}\n",
         recipe.network.name,
         counted(images, "test image"),
         dataset.name(),
@@ -84,6 +89,8 @@ pub fn report(
         grouped(hits.top5),
         recipe.loss,
         grouped(images_per_second.round_ties_even() as u64),
+        // Only the processor's result is defined to the bit.
+        if chosen.is_cpu() { String::new() } else { format!("  device {}\n", chosen.name) },
         escape(&file),
     );
     let json = json!({
@@ -91,6 +98,7 @@ pub fn report(
         "checkpoint": file,
         "epochs_finished": checkpoint.progress.epochs_finished,
         "dataset": dataset.name().as_str(),
+        "device": chosen.name.to_string(),
         "images": images,
         "top1_percent": top1_percent,
         "top5_percent": top5_percent,

@@ -18,7 +18,8 @@ use fewbit_nn::network::{LoadReport, Strictness};
 use fewbit_nn::{Device, Network};
 use fewbit_train::pytorch::Contents;
 use fewbit_train::{
-    Checkpoint, Clock, Ended, Error, ErrorKind, FolderClaim, RunFolder, TrainConfig, Trainer,
+    Checkpoint, Clock, Ended, Error, ErrorKind, FolderClaim, LogFile, RunFolder, TrainConfig,
+    Trainer,
 };
 use serde_json::Value;
 
@@ -29,6 +30,7 @@ use crate::commands::dataset::open_images;
 use crate::commands::eval;
 use crate::commands::export::{self, Dialect};
 use crate::console::{Console, counted, escape};
+use crate::devices::Chosen;
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -63,11 +65,15 @@ Minifloats have no scales by default, as in the published example. Formats of fe
 with them: --weight-scaling per_channel --act-scaling learned
 A run that was stopped, by Ctrl-C or by anything else, goes on with --resume and ends in the same bits.
 Exit code 1 if the exported file differs from what was trained.
+GPUs are not in the default build. With a GPU and a network connection to fetch packages, build with
+`cargo build --release --features vulkan` (any driver of Vulkan), or metal, cuda or rocm; then --gpus 0 is the
+first GPU. Results are defined to the bit on the CPU only: a GPU comes near them, so verification and the
+accuracy beside it are computed on the CPU. Where no GPU can be used, --gpus is an error.
 ";
 
 /// Runs the command.
 pub fn run(args: &TrainArgs, console: &Console) -> Outcome<Report> {
-    let Plan { mut config, task, start } = Plan::new(args, console)?;
+    let Plan { mut config, task, start, chosen } = Plan::new(args, console)?;
     let start = match start {
         Start::Pretrained => {
             let name = &config.recipe.network.name;
@@ -77,7 +83,7 @@ pub fn run(args: &TrainArgs, console: &Console) -> Outcome<Report> {
         start => start,
     };
     if task == Task::Train {
-        return train(&config, start, console);
+        return train(&config, start, &chosen, console);
     }
     let (checkpoint, run_folder) = match start {
         Start::From { checkpoint, run_folder } => (Some(*checkpoint), run_folder),
@@ -91,9 +97,9 @@ pub fn run(args: &TrainArgs, console: &Console) -> Outcome<Report> {
         Start::New | Start::Pretrained => (None, None),
     };
     match (task, checkpoint) {
-        (Task::Evaluate, Some(checkpoint)) => evaluate(&config, &checkpoint, console),
+        (Task::Evaluate, Some(checkpoint)) => evaluate(&config, &checkpoint, &chosen, console),
         (Task::EvaluateAndExport, Some(checkpoint)) => {
-            evaluate_and_export(&config, &checkpoint, run_folder.as_deref(), console)
+            evaluate_and_export(&config, &checkpoint, run_folder.as_deref(), &chosen, console)
         }
         (_, checkpoint) => {
             let recipe = &config.recipe;
@@ -107,11 +113,16 @@ pub fn run(args: &TrainArgs, console: &Console) -> Outcome<Report> {
 }
 
 /// `--evaluate`: writes nothing.
-fn evaluate(config: &TrainConfig, checkpoint: &Checkpoint, console: &Console) -> Outcome<Report> {
+fn evaluate(
+    config: &TrainConfig,
+    checkpoint: &Checkpoint,
+    chosen: &Chosen,
+    console: &Console,
+) -> Outcome<Report> {
     let recipe = &config.recipe;
     recipe.check_same_network(&checkpoint.recipe.network, checkpoint.file())?;
     let test = test_images(config, console)?;
-    eval::report(checkpoint, &test, recipe.batch_size, console)
+    eval::report(checkpoint, &test, recipe.batch_size, chosen, console)
 }
 
 /// `--evaluate --export_qonnx`: writes the exported file and what its verification found.
@@ -119,6 +130,7 @@ fn evaluate_and_export(
     config: &TrainConfig,
     checkpoint: &Checkpoint,
     run_folder: Option<&Path>,
+    chosen: &Chosen,
     console: &Console,
 ) -> Outcome<Report> {
     let file = checkpoint.file().display();
@@ -126,7 +138,7 @@ fn evaluate_and_export(
         Failure::new(format!("{file} lies in no run folder that the export could go to"))
             .or_hint(format!("`fewbit export {file} -o FILE.onnx` writes it where you want"))
     })?;
-    let mut report = evaluate(config, checkpoint, console)?;
+    let mut report = evaluate(config, checkpoint, chosen, console)?;
     let recipe = &config.recipe;
     let test = test_images(config, console)?;
     let folder = RunFolder::open(folder)?;
@@ -152,21 +164,26 @@ fn evaluate_and_export(
     Ok(report)
 }
 
-fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Report> {
+fn train(
+    config: &TrainConfig,
+    start: Start,
+    chosen: &Chosen,
+    console: &Console,
+) -> Outcome<Report> {
     let is_import = matches!(start, Start::Import { .. });
     let (train, test) = open(config, console)?;
-    let device = Device::cpu();
+    let device = &chosen.device;
     let clock = SystemClock::start();
     // Everything that can be wrong with the plan is found before anything is written.
     let (mut trainer, folder) = match start {
-        Start::New => (Trainer::new(config, &train, &test, &device)?, None),
-        Start::Again(folder) => (Trainer::new(config, &train, &test, &device)?, Some(folder)),
+        Start::New => (Trainer::new(config, &train, &test, device)?, None),
+        Start::Again(folder) => (Trainer::new(config, &train, &test, device)?, Some(folder)),
         Start::From { checkpoint, run_folder } => {
-            let trainer = Trainer::resume(config, &checkpoint, &train, &test, &device)?;
+            let trainer = Trainer::resume(config, &checkpoint, &train, &test, device)?;
             (trainer, run_folder)
         }
         Start::Import { contents, strictness, .. } => {
-            let imported = Trainer::import(config, &contents, strictness, &train, &test, &device)?;
+            let imported = Trainer::import(config, &contents, strictness, &train, &test, device)?;
             say_import(config, &imported, &contents, console);
             // The folder of the other program stays as it is.
             (imported.0, None)
@@ -178,7 +195,7 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
     for dialect in exported(config) {
         export::check(trainer.network_mut(), dialect)?;
     }
-    let environment = Environment::here();
+    let environment = Environment::here(chosen.name);
     // The claim lasts until everything is written.
     let (folder, _claim) = run_folder(config, folder, &environment, &clock)?.unzip();
     if let Some(folder) = &folder {
@@ -189,6 +206,9 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
         let bytes = trainer.checkpoint();
         bytes.write(&folder.best_checkpoint())?;
         bytes.write(&folder.last_checkpoint())?;
+    }
+    if !chosen.is_cpu() {
+        say_device(chosen, folder.as_ref(), &clock, console)?;
     }
     interrupt::listen();
     let mut watch = Watch::new(console);
@@ -208,6 +228,8 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
         ended,
         seconds,
         images,
+        device: chosen.name,
+        on_cpu: None,
         folder: folder.as_ref().map(|folder| folder.path().to_owned()),
         proof: None,
         qcdq_proof: None,
@@ -216,6 +238,13 @@ fn train(config: &TrainConfig, start: Start, console: &Console) -> Outcome<Repor
     drop(trainer);
     proof::remove_rests(&folder, config)?;
     let best = Checkpoint::read(&folder.best_checkpoint())?;
+    if !chosen.is_cpu() {
+        console.say("evaluating the best network on the CPU");
+        let recipe = &config.recipe;
+        let mut network = best.network(&Device::cpu())?;
+        summary.on_cpu =
+            Some(fewbit_train::evaluate(&mut network, &test, recipe.batch_size, recipe.loss)?);
+    }
     for dialect in exported(config) {
         let proof =
             proof::prove(&best, &folder, dialect, &test, &clock, console).map_err(|failure| {
@@ -318,6 +347,26 @@ fn run_folder(
     };
     claimed.0.write_env(environment)?;
     Ok(Some(claimed))
+}
+
+/// Says what a GPU changes.
+fn say_device(
+    chosen: &Chosen,
+    folder: Option<&RunFolder>,
+    clock: &SystemClock,
+    console: &Console,
+) -> Outcome<()> {
+    let line = format!(
+        "Computing on {}: near what the CPU computes, not the same bits, and not the same in each run",
+        chosen.name
+    );
+    console.say(&line);
+    if let Some(folder) = folder {
+        let mut log = LogFile::open(&folder.log())?;
+        log.line(clock.now(), &line)?;
+        log.flush()?;
+    }
+    Ok(())
 }
 
 /// What to do about an error in the middle of a training.

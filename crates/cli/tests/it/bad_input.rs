@@ -24,7 +24,7 @@ fn refused(run: &Run, words: &[&str]) {
 #[test]
 fn mistyped_names() {
     let folder = TempDir::new().unwrap();
-    let cases: [(&str, &[&str]); 17] = [
+    let cases: [(&str, &[&str]); 19] = [
         ("trian", &["trian", "train"]),
         ("train --netwrk TFC_2W2A", &["--netwrk", "--network"]),
         ("train --network TFC_2W2", &["TFC_2W2", "did you mean TFC_2W2A"]),
@@ -36,7 +36,9 @@ fn mistyped_names() {
         ("train --network TFC_2W2A --epochs -3", &["-3", "--epochs"]),
         ("train --network TFC_2W2A --lr -1", &["lr is -1"]),
         ("train --network TFC_2W2A --milestones 1,x --scheduler STEP", &["1,x"]),
-        ("train --network TFC_2W2A --gpus 0", &["--gpus", "CPU"]),
+        ("train --network TFC_2W2A --gpus 999", &["--gpus 999", "CPU", "--gpus None"]),
+        ("train --network TFC_2W2A --device vulkan:999", &["vulkan:999", "--device cpu"]),
+        ("eval experiments --device gpu", &["\"gpu\"", "--device cpu"]),
         ("train --pretrained", &["--pretrained", "--network"]),
         ("train --network TFC_3W3A --pretrained", &["TFC_3W3A", "TFC_2W2A", "TFC_3W3A.pth"]),
         (

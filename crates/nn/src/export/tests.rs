@@ -7,12 +7,13 @@ use fewbit_onnx::tensor::TensorValue;
 
 use super::{ExportConfig, Exporter, INPUT, OUTPUT, to_qonnx, to_qonnx_with};
 use crate::config::{Architecture, FormatName, NetworkConfig};
+use crate::device::Device;
 use crate::error::ErrorKind;
 use crate::network::{Clipping, Linear, Network, Parameter, Pass, Taps};
 use crate::quantizer::{
     ActQuantizer, ActQuantizerConfig, Granularity, WeightQuantizer, WeightQuantizerConfig,
 };
-use crate::tensor::{Device, Tensor};
+use crate::tensor::Tensor;
 
 fn network(name: &str) -> Network {
     Network::new(&NetworkConfig::named(name).unwrap(), 3, &Device::cpu()).unwrap()

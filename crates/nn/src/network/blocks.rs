@@ -3,13 +3,14 @@
 use super::layer::{BatchNorm, Bias, Conv2d, Layer, Linear, NamedLayer, TensorNorm};
 use super::parameter::{Clipping, Parameter};
 use crate::config::{NetworkConfig, OutputNorm, Quantization};
+use crate::device::Device;
 use crate::error::Error;
 use crate::init;
 use crate::ops::Window;
 use crate::quantizer::{
     ActQuantizer, ActQuantizerConfig, BiasQuantizer, WeightQuantizer, WeightQuantizerConfig,
 };
-use crate::tensor::{Device, Tensor};
+use crate::tensor::Tensor;
 
 /// Variance offset of the normalization of all logits together.
 const TENSOR_NORM_EPSILON: f32 = 1e-4;

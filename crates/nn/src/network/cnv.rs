@@ -3,10 +3,10 @@
 use super::blocks::{Blocks, Start};
 use super::layer::{Layer, NamedLayer};
 use crate::config::{Convolution, NetworkConfig, OutputNorm, Pooling};
+use crate::device::Device;
 use crate::error::Error;
 use crate::ops::Window;
 use crate::quantizer::{ActQuantizerConfig, WeightQuantizerConfig};
-use crate::tensor::Device;
 
 /// Variance offset of all normalizations.
 const EPSILON: f32 = 1e-4;

@@ -3,9 +3,9 @@
 use super::blocks::{Blocks, Start};
 use super::layer::{Layer, NamedLayer};
 use crate::config::{NetworkConfig, OutputNorm};
+use crate::device::Device;
 use crate::error::Error;
 use crate::quantizer::{ActQuantizerConfig, WeightQuantizerConfig};
-use crate::tensor::Device;
 
 /// Variance offset of the normalization of hidden layers.
 const EPSILON: f32 = 1e-5;

@@ -4,11 +4,12 @@ use super::Pass;
 use super::parameter::{Clipping, Parameter};
 use super::taps::{Taps, tensor_name};
 use super::truncated_pool::TruncatedPool;
+use crate::device::Device;
 use crate::error::Error;
 use crate::init;
 use crate::ops::{self, Affine, Formula, Quantized, Window};
 use crate::quantizer::{ActQuantizer, BiasQuantizer, Mode, WeightQuantizer};
-use crate::tensor::{Device, Tensor};
+use crate::tensor::Tensor;
 
 /// A layer and the name under which checkpoints and exported files know it.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use super::layer::{BatchNorm, Layer, TensorNorm};
 use super::parameter::Parameter;
 use super::scale_state as scale;
 use super::state::{StateData, StateTensor};
+use crate::device::Device;
 use crate::quantizer::LearnedScale;
-use crate::tensor::{Device, Tensor};
+use crate::tensor::Tensor;
 
 impl Layer {
     /// The trainable tensors with their names inside of the layer.

@@ -1,5 +1,6 @@
 //! A trainable tensor.
 
+use crate::device::Device;
 use crate::tensor::{Gradients, Tensor};
 
 /// A trainable tensor, and its handle in the graph of the running step.
@@ -38,6 +39,14 @@ impl Parameter {
     /// The interval that the optimizer keeps the value in.
     pub fn clipping(&self) -> Clipping {
         self.clipping
+    }
+
+    /// Moves the value to a device, if it is not there.
+    pub fn move_to(&mut self, device: &Device) {
+        if self.value.device() != *device {
+            self.leaf = None;
+            self.value = self.value.to_device(device);
+        }
     }
 
     /// Enters the value into the graph of a training step.

@@ -3,10 +3,10 @@
 use super::blocks::{Blocks, Start};
 use super::layer::{Layer, NamedLayer, Residual};
 use crate::config::{Block, NetworkConfig, ResnetQuantizers, Stages};
+use crate::device::Device;
 use crate::error::Error;
 use crate::ops::Window;
 use crate::quantizer::{BiasQuantizer, WeightQuantizerConfig};
-use crate::tensor::Device;
 
 /// Variance offset of all normalizations.
 pub(super) const EPSILON: f32 = 1e-5;

@@ -6,12 +6,12 @@ use super::blocks::{Blocks, Start};
 use super::layer::{Layer, NamedLayer, Residual};
 use super::resnet::{EPSILON, KERNEL};
 use crate::config::{Block, NetworkConfig, Quantization, Stages};
+use crate::device::Device;
 use crate::error::Error;
 use crate::ops::Window;
 use crate::quantizer::{
     ActQuantizer, ActQuantizerConfig, BiasQuantizer, Granularity, WeightQuantizerConfig,
 };
-use crate::tensor::Device;
 
 /// Bits of the weights of the first and of the last layer, and of what the last layer gets.
 const OUTER_BITS: u32 = 8;

@@ -2,8 +2,9 @@
 
 use super::layer_state::f32_values;
 use super::state::{StateData, StateTensor};
+use crate::device::Device;
 use crate::quantizer::{ActQuantizer, Collection};
-use crate::tensor::{Device, Tensor};
+use crate::tensor::Tensor;
 
 /// The threshold that evaluation uses: what has been measured, later the parameter.
 ///

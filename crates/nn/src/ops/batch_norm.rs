@@ -205,6 +205,7 @@ fn channel_shape(x: &FlexTensor) -> ChannelShape {
     ChannelShape { n: shape[0], c: shape[1], inner: shape[2..].iter().product() }
 }
 
+#[cfg(not(feature = "portable"))]
 impl BatchNorm for Flex {
     fn batch_norm_training(
         x: FlexTensor,
@@ -250,6 +251,7 @@ impl BatchNorm for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl BatchNormGradient for Flex {
     fn batch_norm_training_gradient(kept: Kept<Self>, upstream: FlexTensor) -> [FlexTensor; 3] {
         let Kept { x, weight, mean, variance, eps } = kept;

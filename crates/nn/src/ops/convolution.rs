@@ -89,6 +89,7 @@ pub trait ConvolveGradient: Convolve {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl Convolve for Flex {
     fn convolve(x: FlexTensor, weight: FlexTensor, convolution: Convolution) -> FlexTensor {
         let Convolution { x: x_grid, weight: weight_grid, window } = convolution;
@@ -108,6 +109,7 @@ impl Convolve for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl ConvolveGradient for Flex {
     fn convolve_gradient_x(
         x: FlexTensor,

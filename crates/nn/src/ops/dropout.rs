@@ -39,6 +39,7 @@ extension! {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl Dropout for Flex {
     fn dropout(x: FlexTensor, drops: Drops) -> FlexTensor {
         let x = contiguous(x);

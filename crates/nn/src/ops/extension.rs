@@ -14,9 +14,16 @@ use burn::tensor::{Bytes, Shape};
 
 /// Declares the trait of an operation and writes its implementation for `Dispatch`, which chooses
 /// the backend at run time. This is the one list of backends: a new one is added here.
+///
+/// `Cube` is every graphics processor. It runs the defaults, as ordinary tensor operations that Burn
+/// fuses, so all that it implements is in `ops::portable`.
 macro_rules! extension {
     ($($item:tt)*) => {
-        #[burn::backend::backend_extension(Flex, Autodiff)]
+        #[burn::backend::backend_extension(
+            Flex,
+            Cube: cfg(any(feature = "vulkan", feature = "metal", feature = "cuda", feature = "rocm")),
+            Autodiff
+        )]
         $($item)*
     };
 }

@@ -155,6 +155,7 @@ pub enum Kept<B: Backend> {
     Input(FloatTensor<B>),
 }
 
+#[cfg(not(feature = "portable"))]
 impl FakeQuantize for Flex {
     fn fake_quantize(x: FlexTensor, scale: f32, rule: Rule) -> FlexTensor {
         flex::forward(x, scale, rule)
@@ -165,6 +166,7 @@ impl FakeQuantize for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl FakeQuantizeGradient for Flex {
     fn fake_quantize_keeping(x: FlexTensor, scale: f32, rule: Rule) -> (FlexTensor, Kept<Self>) {
         flex::forward_keeping(x, scale, rule)

@@ -106,6 +106,7 @@ fn number(scale: &Scale) -> f32 {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl Linear for Flex {
     fn product(x: FlexTensor, weight: FlexTensor, operands: Operands) -> FlexTensor {
         forward(x, weight, None, &operands)
@@ -121,6 +122,7 @@ impl Linear for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl LinearGradient for Flex {
     fn linear_gradient_x(upstream: FlexTensor, weight: FlexTensor) -> FlexTensor {
         let (upstream, weight) = (contiguous(upstream), contiguous(weight));

@@ -65,6 +65,7 @@ extension! {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl Losses for Flex {
     fn loss(logits: FlexTensor, labels: Arc<[u8]>, loss: Loss) -> (FlexTensor, FlexTensor) {
         let logits = contiguous(logits);

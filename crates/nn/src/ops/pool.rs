@@ -113,6 +113,7 @@ fn pooled<R>(
     (tensor(y, [dims[0], dims[1], height, width].into()), result)
 }
 
+#[cfg(not(feature = "portable"))]
 impl Pool for Flex {
     fn pool_largest(x: FlexTensor, size: usize) -> FlexTensor {
         pooled(x, size, kernel::max).0
@@ -123,6 +124,7 @@ impl Pool for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl PoolGradient for Flex {
     fn pool_largest_keeping(x: FlexTensor, size: usize) -> (FlexTensor, Kept<Self>) {
         let dims = x.shape().to_vec();

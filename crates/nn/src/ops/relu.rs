@@ -49,6 +49,7 @@ pub enum Kept<B: Backend> {
     Input(FloatTensor<B>),
 }
 
+#[cfg(not(feature = "portable"))]
 impl Relu for Flex {
     fn rectify(x: FlexTensor) -> FlexTensor {
         map(
@@ -59,6 +60,7 @@ impl Relu for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl ReluGradient for Flex {
     fn relu_keeping(x: FlexTensor) -> (FlexTensor, Kept<Self>) {
         let x = contiguous(x);

@@ -19,6 +19,7 @@ extension! {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl ScaleShift for Flex {
     fn scale_shift(x: FlexTensor, a: f32, b: f32) -> FlexTensor {
         map(

@@ -52,19 +52,25 @@ fn rank(percentile: f64, count: usize) -> usize {
 
 /// The passes of statistics that training needs; concrete backends only.
 pub trait StatisticsGradient: Statistics {
-    /// The gradient of a whole tensor's magnitude: shared by the elements that have it.
+    /// The gradient of a whole tensor's magnitude.
     fn statistic_gradient(
         x: FloatTensor<Self>,
         value: FloatTensor<Self>,
         upstream: FloatTensor<Self>,
         statistic: Statistic,
     ) -> FloatTensor<Self> {
-        let _ = statistic;
-        let shape = Value::<Self>(x.clone()).shape();
         let x = Value::<Self>(x);
-        let count = x.len();
+        let (shape, count) = (x.shape(), x.len());
         let x = x.reshape(&[count]);
-        shared::<Self>(x, Value(value), Value(upstream), &[0]).reshape(&shape).0
+        let equal = having(&x, Value(value));
+        let chosen = match statistic {
+            Statistic::AbsMax => {
+                let count = equal.clone().total();
+                equal / count
+            }
+            Statistic::AbsPercentile(_) => first(equal, &[0]),
+        };
+        (x.sign() * chosen * Value(upstream)).reshape(&shape).0
     }
 
     /// The gradient of the magnitudes of a dimension's indices.
@@ -76,24 +82,27 @@ pub trait StatisticsGradient: Statistics {
     ) -> FloatTensor<Self> {
         let x = Value::<Self>(x);
         let dims: Vec<usize> = (0..x.shape().len()).filter(|&dim| dim != channel).collect();
-        shared::<Self>(x, Value(value), Value(upstream), &dims).0
+        let chosen = first(having(&x, Value(value)), &dims);
+        (x.sign() * chosen * Value(upstream)).0
     }
 }
 
-/// `sign(x) * upstream` where the magnitude is `value`, divided by how many there are.
-fn shared<B: Backend>(
-    x: Value<B>,
-    value: Value<B>,
-    upstream: Value<B>,
-    dims: &[usize],
-) -> Value<B> {
+/// 1 where the magnitude is `value`, else 0.
+fn having<B: Backend>(x: &Value<B>, value: Value<B>) -> Value<B> {
     let spread = x.like(0.0) + value;
-    let equal = x.clone().abs().same_as(spread);
-    let equal = x.like(0.0).fill(equal, 1.0);
-    let count = equal.clone().sum_over(dims.iter().copied());
-    x.sign() * equal * (upstream / count)
+    x.like(0.0).fill(x.clone().abs().same_as(spread), 1.0)
 }
 
+/// Keeps the first 1 among the elements that differ in their places in `dims` only.
+fn first<B: Backend>(equal: Value<B>, dims: &[usize]) -> Value<B> {
+    // Larger for earlier elements, and 0 where there is no 1.
+    let rank = (-equal.indices() + equal.len() as f32) * equal.clone();
+    let largest = dims.iter().fold(rank.clone(), |rank, &dim| rank.max_along(dim));
+    let chosen = rank.clone().same_as(rank.like(0.0) + largest);
+    equal.like(0.0).fill(chosen, 1.0) * equal
+}
+
+#[cfg(not(feature = "portable"))]
 impl Statistics for Flex {
     fn statistic(x: FlexTensor, statistic: Statistic) -> FlexTensor {
         let x = contiguous(x);
@@ -117,6 +126,7 @@ impl Statistics for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl StatisticsGradient for Flex {
     fn statistic_gradient(
         x: FlexTensor,

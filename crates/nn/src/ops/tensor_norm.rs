@@ -108,6 +108,7 @@ fn single(value: f32) -> FlexTensor {
     tensor(vec![value], [1].into())
 }
 
+#[cfg(not(feature = "portable"))]
 impl TensorNorm for Flex {
     fn tensor_norm_training(
         x: FlexTensor,
@@ -137,6 +138,7 @@ impl TensorNorm for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl TensorNormGradient for Flex {
     fn tensor_norm_training_gradient(kept: Kept<Self>, upstream: FlexTensor) -> [FlexTensor; 3] {
         let (x, upstream) = (contiguous(kept.x), contiguous(upstream));

@@ -58,6 +58,7 @@ fn apply<B: Backend>(v: FloatTensor<B>, f: impl Fn(f32) -> f32) -> FloatTensor<B
     v.beside(values, &v.shape()).0
 }
 
+#[cfg(not(feature = "portable"))]
 impl Threshold for Flex {
     fn threshold_to_scale(v: FlexTensor, conversion: Conversion) -> FlexTensor {
         map(

@@ -82,6 +82,7 @@ pub trait TruncateGradient: Truncate {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl Truncate for Flex {
     fn truncate(x: FlexTensor, truncation: Truncation) -> FlexTensor {
         let x = contiguous(x);
@@ -90,6 +91,7 @@ impl Truncate for Flex {
     }
 }
 
+#[cfg(not(feature = "portable"))]
 impl TruncateGradient for Flex {
     fn truncate_gradient(passing: Arc<Bits>, upstream: FlexTensor) -> FlexTensor {
         map(upstream, |dy| passing.mask(dy), |dy, dx| passing.mask_into(dy, dx))

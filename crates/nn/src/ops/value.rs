@@ -71,6 +71,14 @@ impl<B: Backend> Value<B> {
         Self(B::float_from_data(data, &self.0.device()))
     }
 
+    /// The number of each element in row-major order. Beyond 2^24 elements neighbours share one.
+    pub fn indices(&self) -> Self {
+        let (device, shape) = (self.0.device(), self.shape());
+        let int = get_or_init_device_settings::<B>(&device).int_dtype;
+        let numbers = B::int_arange(0..self.len() as i64, &device, int);
+        Self(B::int_into_float(numbers, self.0.dtype().into())).reshape(&shape)
+    }
+
     pub fn shape(&self) -> Vec<usize> {
         self.0.shape().to_vec()
     }

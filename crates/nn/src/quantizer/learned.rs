@@ -6,10 +6,11 @@ use super::act::ActScale;
 use super::restriction::Restriction;
 use super::running::{MOMENTUM, check_statistic};
 use super::{Granularity, Mode, rule};
+use crate::device::Device;
 use crate::error::{Error, ErrorKind};
 use crate::network::{Clipping, Parameter};
 use crate::ops::{self, Scale, Statistic};
-use crate::tensor::{Device, Tensor};
+use crate::tensor::Tensor;
 
 /// A scale `s = |v| / n`: `v` is a parameter, `n` what the format reaches.
 ///

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::command_line::Nullable;
+use crate::devices::DeviceArg;
 
 /// Flags of the published example and ours. `_` and `-` in names are the same.
 #[derive(Args, Clone, Debug, Default)]
@@ -124,12 +125,12 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Checkpoints")]
     pub state_dict_to_pth: bool,
 
-    /// GPU numbers of the published example; this build computes on the CPU [default: None]
-    #[arg(long, value_name = "LIST", help_heading = "Machine")]
+    /// Number of the GPU to compute on, or None for the CPU; GPUs need a build with `--features vulkan`,
+    /// metal, cuda or rocm [default: None]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
     pub gpus: Option<Nullable<String>>,
-    /// Where to compute: cpu
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = "Machine")]
-    pub device: String,
+    #[command(flatten)]
+    pub device: DeviceArg,
     /// Accepted for the published example; images are in memory, no loader processes are needed [default: 4]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     pub num_workers: Option<u32>,

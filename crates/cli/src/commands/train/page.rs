@@ -60,6 +60,7 @@ fn facts(summary: &Summary<'_>, environment: &Environment) -> Vec<Fact> {
         ("schedule", recipe.scheduler.to_string()),
         ("loss", recipe.loss.to_string()),
         ("batch size", recipe.batch_size.to_string()),
+        ("device", environment.device.clone()),
         ("processor", environment.cpu.clone()),
         ("threads", format!("{} on {} cores", environment.threads, environment.cores)),
         ("instructions", environment.instruction_set.to_owned()),

@@ -13,6 +13,7 @@ use super::scaling;
 use crate::checkpoints;
 use crate::command_line::given;
 use crate::console::Console;
+use crate::devices::Chosen;
 use crate::failure::{Failure, Hint, Outcome};
 use crate::nearest::suggestion;
 use crate::networks::{is_file, network};
@@ -27,6 +28,8 @@ pub struct Plan {
     pub task: Task,
     /// Where the training begins.
     pub start: Start,
+    /// Where it is computed.
+    pub chosen: Chosen,
 }
 
 /// What the command is for.
@@ -78,7 +81,7 @@ const CHECKPOINT_SECONDS: u64 = 60;
 impl Plan {
     /// Resolves the flags.
     pub fn new(args: &TrainArgs, console: &Console) -> Outcome<Self> {
-        refuse_unsupported(args)?;
+        let chosen = args.device.open_with_gpus(given(&args.gpus).as_deref())?;
         let wanted = args.network.as_deref().map(|name| network(name, console)).transpose()?;
         let (mut config, start) = match given(&args.resume) {
             Some(path) if checkpoints::is_pytorch(&path) => imported(args, wanted.clone(), &path)?,
@@ -106,26 +109,8 @@ impl Plan {
         }
         config.validate()?;
         check_input_shape(args, &config.recipe.network)?;
-        Ok(Self { config, task, start })
+        Ok(Self { config, task, start, chosen })
     }
-}
-
-/// Flags of the published example that this version does not have.
-fn refuse_unsupported(args: &TrainArgs) -> Outcome<()> {
-    let refuse = |message: String, hint: &str| Err(Failure::new(message).or_hint(hint));
-    if let Some(gpus) = given(&args.gpus) {
-        return refuse(
-            format!("--gpus {gpus}: this build computes on the CPU only"),
-            "leave --gpus out, or write --gpus None",
-        );
-    }
-    if !args.device.eq_ignore_ascii_case("cpu") {
-        return refuse(
-            format!("--device {}: this build computes on the CPU only", args.device),
-            "leave --device out, or write --device cpu",
-        );
-    }
-    Ok(())
 }
 
 /// A training from the start. Without a network it is the demonstration.
@@ -370,10 +355,53 @@ mod tests {
     }
 
     #[test]
+    fn the_commands_of_the_published_example_are_read() {
+        let folder = "outputs_RESNET18_5W5A_FLOAT_E3M1_5w5a_e3m1";
+        let common = "train --gpus 0 --num_workers 8";
+        let network = "--network RESNET18_5W5A_FLOAT_E3M1";
+        let training = format!(
+            "{common} {network} --experiments {folder} --epochs 10000 --log_freq 20 --early_stopping \
+             --patience 100 --lr 0.001 --loss CrossEntropy --scheduler STEP --export_qonnx"
+        );
+        let evaluation =
+            format!("{common} --evaluate {network} --resume {folder}/checkpoints/best.safetensors");
+        let typed = |line: &str| {
+            let words = line.split_whitespace().map(Into::into).collect();
+            Line::try_parse_from(crate::command_line::normalise(words)).unwrap().args
+        };
+        let plan = |args: &TrainArgs| Plan::new(args, &Console::new(Verbosity::Quiet));
+        for line in [&training, &evaluation] {
+            let mut args = typed(line);
+            assert_eq!(given(&args.gpus).as_deref(), Some("0"));
+            // Nothing is computed elsewhere than where it was asked for.
+            if let Err(failure) = args.device.open_with_gpus(Some("0")) {
+                assert_eq!(plan(&args).unwrap_err().message(), failure.message());
+                assert!(failure.message().starts_with("--gpus 0: "), "{failure}");
+                assert!(failure.hint().unwrap().contains("--gpus None"), "{failure:?}");
+            }
+            args.gpus = None;
+            if line == &evaluation {
+                // There is no such file here; everything else is read.
+                assert!(plan(&args).unwrap_err().message().contains(folder));
+                continue;
+            }
+            let Plan { config: TrainConfig { recipe, run }, task, chosen, .. } =
+                plan(&args).unwrap();
+            assert!(task == Task::Train && chosen.is_cpu());
+            assert_eq!(recipe.network.name, "RESNET18_5W5A_FLOAT_E3M1");
+            assert_eq!((recipe.epochs, recipe.patience, recipe.lr), (10000, 100, 0.001));
+            assert_eq!((recipe.loss, recipe.scheduler), (Loss::CrossEntropy, Scheduler::Step));
+            assert!(recipe.early_stopping && run.export_qonnx);
+            assert_eq!((run.num_workers, run.log_freq), (8, 20));
+            assert_eq!(run.experiments, Path::new(folder));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_advice() {
         for (line, words, hint) in [
             ("--gpus 0,1", "--gpus 0,1", "--gpus None"),
-            ("--device cuda:0", "cuda:0", "cpu"),
+            ("--device cuda:999", "cuda:999", "--device cpu"),
             ("--network TFC_2W3", "TFC_2W3", "did you mean"),
             ("--network TFC_2W2A --input-shape 1,3,32,32", "1x28x28", "1,1,28,28"),
             ("--evaluate", "--evaluate", "--resume"),

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use fewbit_nn::DeviceName;
 use fewbit_nn::config::{ActScaling, Architecture, NetworkConfig, Quantization, WeightScaling};
 use fewbit_nn::quantizer::Restriction;
-use fewbit_train::{Ended, Progress, TrainConfig};
+use fewbit_train::{Ended, Evaluation, Progress, TrainConfig};
 use serde_json::{Value, json};
 
 use super::watch::speed;
@@ -28,6 +29,10 @@ pub struct Summary<'a> {
     pub seconds: f64,
     /// Images that this process trained with.
     pub images: u64,
+    /// The device that computed.
+    pub device: DeviceName,
+    /// The best network on the processor, if another device computed: as its file computes.
+    pub on_cpu: Option<Evaluation>,
     /// Where the files are; none in a dry run.
     pub folder: Option<PathBuf>,
     /// What the verification of the exported file found.
@@ -98,6 +103,14 @@ impl Summary<'_> {
                 best.test_top5_percent,
             );
         }
+        if let Some(found) = &self.on_cpu {
+            let _ = writeln!(
+                text,
+                "That is what {} computed. On the CPU, where results are defined to the bit, it classifies \
+                 {:.2} % correctly (top-5: {:.2} %).",
+                self.device, found.top1_percent, found.top5_percent,
+            );
+        }
         text
     }
 
@@ -156,6 +169,9 @@ impl Summary<'_> {
             "best_epoch": progress.best.map(|best| best.epoch),
             "top1_percent": progress.best.map(|best| best.test_top1_percent),
             "top5_percent": progress.best.map(|best| best.test_top5_percent),
+            "device": self.device.to_string(),
+            "cpu_top1_percent": self.on_cpu.as_ref().map(|found| found.top1_percent),
+            "cpu_top5_percent": self.on_cpu.as_ref().map(|found| found.top5_percent),
             "seconds": self.seconds,
             "images_per_second": self.images as f64 / self.seconds,
             "run_folder": folder.map(|folder| folder.display().to_string()),

@@ -8,9 +8,9 @@ use fewbit_onnx::read_model;
 use fewbit_onnx::tensor::{TensorData, TensorValue};
 
 use crate::config::NetworkConfig;
+use crate::device::Device;
 use crate::export::to_qonnx;
 use crate::network::{Network, StateTensor, Strictness};
-use crate::tensor::Device;
 
 /// Where a tensor comes from, whatever it is called.
 #[derive(Debug, PartialEq)]
