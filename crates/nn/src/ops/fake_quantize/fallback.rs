@@ -74,9 +74,15 @@ fn step<B: Backend>(u: Value<B>, format: FloatFormat) -> Value<B> {
     let magnitude = u.abs();
     let power = |exponent: i32| f64::from(exponent).exp2() as f32;
     // Values above the range round to beyond it with the step of the last binade, too.
-    let highest = (f64::from(format.max_value()).log2().floor() as i32 + 1).min(127);
-    (lowest + 1..=highest).fold(magnitude.like(power(lowest - mantissa)), |step, exponent| {
-        step.fill(magnitude.clone().at_least(power(exponent)), power(exponent - mantissa))
+    let highest = match format.max_value() {
+        max if max.is_finite() => (f64::from(max).log2().floor() as i32 + 1).min(127),
+        _ => 127,
+    };
+    // Graphics processors take subnormal numbers for zero, and would divide by it. So the values of wide
+    // formats that are subnormal in f32 are rounded to its smallest normal number.
+    let step = |exponent: i32| power((exponent - mantissa).max(f32::MIN_EXP - 1));
+    (lowest + 1..=highest).fold(magnitude.like(step(lowest)), |steps, exponent| {
+        steps.fill(magnitude.clone().at_least(power(exponent)), step(exponent))
     })
 }
 
@@ -148,7 +154,13 @@ pub fn scale_gradient<B: Backend>(
     let u = x / scale.clone();
     let q = clip(rounded(u.clone(), rule), rule);
     let per_element = match rule {
-        Rule::Minifloat { .. } | Rule::Integer { .. } => {
+        Rule::Minifloat { format, gradient: MinifloatGradient::Brevitas } => {
+            // The slope is 1 where `u` is subnormal and `q / u` elsewhere, which leaves nothing.
+            let outside = outside(rounded(u.clone(), rule), rule).expect("a minifloat has a range");
+            let normal = u.clone().abs().at_least(format.smallest_normal());
+            upstream * (q.clone() - u).fill(normal, 0.0).replace(outside, q)
+        }
+        Rule::Minifloat { gradient: MinifloatGradient::Ste, .. } | Rule::Integer { .. } => {
             upstream * (q - u.clone() * slope(u, rule))
         }
         Rule::Bipolar { .. } | Rule::Ternary { .. } => upstream * q,
