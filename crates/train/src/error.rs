@@ -84,7 +84,10 @@ pub enum ErrorKind {
         known: String,
     },
     /// The training has left the numbers.
-    #[error("{what} is {value} in epoch {epoch}, step {step} (learning rate {learning_rate})")]
+    #[error(
+        "{what} is {value} in epoch {epoch}, step {step} (learning rate {learning_rate}){}",
+        Reason(place)
+    )]
     NotFinite {
         /// What is not finite.
         what: String,
@@ -96,6 +99,8 @@ pub enum ErrorKind {
         step: u64,
         /// The learning rate of the step.
         learning_rate: f64,
+        /// What in the network is not finite first.
+        place: Option<String>,
     },
     /// The network refused.
     #[error(transparent)]
@@ -115,7 +120,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match &*self.0 {
             ErrorKind::NotFinite { .. } => Some(
-                "try a lower learning rate; --detect_nan names the first gradient that is not finite"
+                "try a lower learning rate (--lr), another loss (--loss CrossEntropy) or, with minifloats, scales \
+                 (--weight-scaling per_channel --act-scaling learned); --detect_nan finds it one step earlier"
                     .to_owned(),
             ),
             ErrorKind::FolderInUse { .. } => {
@@ -183,5 +189,14 @@ impl From<fewbit_nn::Error> for Error {
 impl From<fewbit_data::Error> for Error {
     fn from(error: fewbit_data::Error) -> Self {
         ErrorKind::Data(error).into()
+    }
+}
+
+/// Prints a reason behind a colon, if there is one.
+struct Reason<'a>(&'a Option<String>);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
     }
 }

@@ -1,10 +1,12 @@
 //! What a training tells while it runs. This crate prints nothing itself.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::accuracy::Meter;
 use crate::config::TrainConfig;
+use crate::divergence::DeadLayers;
 use crate::metrics::EpochRecord;
 use crate::progress::Progress;
 
@@ -19,6 +21,11 @@ pub trait Observer {
     fn on_batch(&mut self, batch: &TrainBatch) -> ControlFlow<()> {
         let _ = batch;
         ControlFlow::Continue(())
+    }
+
+    /// Layers do not learn: at the first step, or at the last step of an epoch and otherwise than before.
+    fn on_dead_layers(&mut self, found: &DeadStep<'_>) {
+        let _ = found;
     }
 
     /// A batch of the test set is done.
@@ -79,6 +86,27 @@ pub struct TrainBatch {
     pub top1_percent: Meter,
     /// Training images per second in this epoch so far.
     pub images_per_second: f64,
+}
+
+/// A step that some layers learned nothing from.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadStep<'a> {
+    /// Number of the epoch, from 1.
+    pub epoch: u64,
+    /// Number of the step in the epoch, from 1.
+    pub step: u64,
+    /// The layers; `None` where all learn again.
+    pub layers: Option<&'a DeadLayers>,
+}
+
+impl fmt::Display for DeadStep<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, step, layers } = self;
+        match layers {
+            Some(layers) => write!(f, "{layers} (epoch {epoch}, step {step})"),
+            None => write!(f, "gradients reach all weights again (epoch {epoch}, step {step})"),
+        }
+    }
 }
 
 /// A batch of the test set.

@@ -5,6 +5,7 @@ use fewbit_nn::{Pass, Tensor, ops};
 
 use crate::accuracy::Hits;
 use crate::config::Loss;
+use crate::divergence::{self, DeadLayers, LayerCheck};
 use crate::error::Error;
 use crate::optimizer::{BadGradient, GradientCheck, Optimizer};
 
@@ -28,6 +29,8 @@ pub struct StepSettings {
     pub step: u64,
     /// Whether gradients are looked at before they are used.
     pub check: GradientCheck,
+    /// Whether to look for layers that do not learn.
+    pub layers: LayerCheck,
 }
 
 /// What a step found, before it changed anything.
@@ -39,6 +42,8 @@ pub struct StepResult {
     pub hits: Hits,
     /// The logits, `[N, classes]`.
     pub logits: Tensor,
+    /// Layers that learned nothing, if there were some and they were looked for.
+    pub dead: Option<DeadLayers>,
 }
 
 /// Why a step was not taken. The parameters are as they were; running statistics are not.
@@ -66,8 +71,9 @@ pub fn train_step(
 ) -> Result<StepResult, StepError> {
     let refused = |error: fewbit_nn::Error| StepError::Refused(error.into());
     let Examples { images, labels } = examples;
-    let logits =
-        network.forward(&images, Pass::Training { step: settings.step }).map_err(refused)?;
+    let mut taps = settings.layers.taps();
+    let pass = Pass::Training { step: settings.step };
+    let logits = network.forward_tapped(&images, pass, &mut taps).map_err(refused)?;
     drop(images);
     let loss = match settings.loss {
         Loss::SquareHinge => ops::square_hinge_loss(&logits, labels),
@@ -82,8 +88,13 @@ pub fn train_step(
     let classes = logits.shape()[1];
     let hits = logits.read(|logits| Hits::count(logits, labels, classes));
     let mut gradients = loss.backward();
+    // Where the loss is zero there is nothing to learn.
+    let dead = match settings.layers {
+        LayerCheck::On if value != 0.0 => divergence::dead_layers(network, &gradients, taps),
+        LayerCheck::On | LayerCheck::Off => None,
+    };
     optimizer
         .step(network, &mut gradients, settings.learning_rate, settings.check)
         .map_err(StepError::Gradient)?;
-    Ok(StepResult { loss: value, hits, logits })
+    Ok(StepResult { loss: value, hits, logits, dead })
 }

@@ -15,11 +15,12 @@ use crate::checkpoint::Checkpoint;
 use crate::clock::Clock;
 use crate::config::{Recipe, TrainConfig};
 use crate::danger::moment;
+use crate::divergence::{self, DeadLayers, LayerCheck};
 use crate::error::{Error, ErrorKind};
 use crate::evaluation::{Evaluation, evaluate, evaluate_timed};
 use crate::log_file::TrainLine;
 use crate::metrics::EpochRecord;
-use crate::observer::{EpochEnd, Observer, Start, TestBatch, TrainBatch};
+use crate::observer::{DeadStep, EpochEnd, Observer, Start, TestBatch, TrainBatch};
 use crate::optimizer::{GradientCheck, Optimizer};
 use crate::progress::{Progress, Running, Verdict};
 use crate::pytorch::{Contents, Imported};
@@ -41,6 +42,8 @@ pub struct Trainer {
     progress: Progress,
     train: Loader,
     test: Dataset,
+    /// Layers that did not learn when they were last looked for.
+    dead: Option<DeadLayers>,
 }
 
 /// How a training ended.
@@ -90,6 +93,7 @@ impl Trainer {
             progress,
             train,
             test: test.clone(),
+            dead: None,
         })
     }
 
@@ -235,8 +239,12 @@ impl Trainer {
             let Some(batch) = loader.next() else { break };
             data.add_time(clock.elapsed().saturating_sub(started));
             let (index, count) = (self.progress.steps_in_epoch, batch.count as u64);
-            let (StepResult { loss, hits, .. }, learning_rate) = self.step(batch, epoch)?;
+            let (StepResult { loss, hits, dead, .. }, learning_rate) = self.step(batch, epoch)?;
             moment();
+            let step = index + 1;
+            if step == batches || self.progress.steps == 0 {
+                self.judge_layers(dead, [epoch, step], outputs, observer, clock)?;
+            }
             let running = &mut self.progress.running;
             running.loss.add(f64::from(loss), count as f64);
             running.hits.add(hits);
@@ -277,6 +285,26 @@ impl Trainer {
         Ok(ControlFlow::Continue(images_per_second))
     }
 
+    /// Tells of layers that do not learn, if that is news.
+    fn judge_layers(
+        &mut self,
+        dead: Option<DeadLayers>,
+        [epoch, step]: [u64; 2],
+        outputs: &mut Outputs<'_>,
+        observer: &mut dyn Observer,
+        clock: &dyn Clock,
+    ) -> Result<(), Error> {
+        if dead == self.dead {
+            return Ok(());
+        }
+        let found = DeadStep { epoch, step, layers: dead.as_ref() };
+        let kind = if dead.is_some() { "Warning" } else { "Note" };
+        outputs.log(&format_args!("{kind}: {found}"), clock)?;
+        observer.on_dead_layers(&found);
+        self.dead = dead;
+        Ok(())
+    }
+
     /// Whether the plan wants a checkpoint here, in the middle of an epoch.
     fn checkpoint_is_due(&self, since: Duration) -> bool {
         let run = &self.config.run;
@@ -292,8 +320,15 @@ impl Trainer {
         let learning_rate = self.schedule.learning_rate(self.progress.steps);
         let shape = [batch.count, channels, height, width];
         let images = Tensor::from_vec(batch.images, &shape, self.network.device());
-        let examples = Examples { images, labels: &batch.labels };
+        let examples = Examples { images: images.clone(), labels: &batch.labels };
+        // At the start of the training and at the end of each epoch.
+        let layers = match self.progress.steps {
+            0 => LayerCheck::On,
+            _ if self.progress.steps_in_epoch + 1 == self.train.batches() as u64 => LayerCheck::On,
+            _ => LayerCheck::Off,
+        };
         let settings = StepSettings {
+            layers,
             loss: self.config.recipe.loss,
             learning_rate,
             step: self.progress.steps,
@@ -301,14 +336,18 @@ impl Trainer {
         };
         let taken = train_step(&mut self.network, &mut self.optimizer, examples, &settings);
         let step = self.progress.steps_in_epoch + 1;
-        let not_finite = |what, value| {
-            Error::from(ErrorKind::NotFinite { what, value, epoch, step, learning_rate })
+        let not_finite = |what, value, place| {
+            Error::from(ErrorKind::NotFinite { what, value, epoch, step, learning_rate, place })
         };
         match taken {
             Ok(result) => Ok((result, learning_rate)),
-            Err(StepError::Loss(value)) => Err(not_finite("the loss".to_owned(), value)),
+            Err(StepError::Loss(value)) => {
+                let steps = self.progress.steps;
+                let place = divergence::first_not_finite(&mut self.network, &images, steps);
+                Err(not_finite("the loss".to_owned(), value, place))
+            }
             Err(StepError::Gradient(bad)) => {
-                Err(not_finite(format!("a gradient of {}", bad.parameter), bad.value))
+                Err(not_finite(format!("a gradient of {}", bad.parameter), bad.value, None))
             }
             Err(StepError::Refused(error)) => Err(error),
         }

@@ -217,6 +217,7 @@ fn train(
         .map_err(|error| advise(error, folder.as_ref()))?;
     let seconds = watch.seconds();
     let images = watch.images();
+    let warnings = watch.warnings().to_vec();
     drop(watch);
     if ended == Ended::Interrupted {
         return Err(interrupted(trainer.progress().epochs_finished, folder.as_ref()));
@@ -231,6 +232,7 @@ fn train(
         device: chosen.name,
         on_cpu: None,
         folder: folder.as_ref().map(|folder| folder.path().to_owned()),
+        warnings,
         proof: None,
         qcdq_proof: None,
     };

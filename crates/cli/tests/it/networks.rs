@@ -192,3 +192,63 @@ fn bad_files_are_refused_with_their_line() {
     let missing = fewbit(folder.path(), "train --network missing.toml").expect(2);
     assert!(missing.stderr.contains("missing.toml") && missing.stderr.contains("fewbit networks"));
 }
+
+#[test]
+fn layers_that_do_not_learn_are_named_everywhere() {
+    let folder = TempDir::new().unwrap();
+    let text = "base = \"RESNET18_5W5A_FLOAT_E3M1\"\n[architecture]\nwidths = [16, 16, 16, 512]\n\
+                blocks = [1, 1, 1, 1]\n";
+    fs::write(folder.path().join("dead.toml"), text).unwrap();
+    let line = format!(
+        "train --network dead.toml {DATA} --epochs 1 --batch-size 10 --loss CrossEntropy --lr 0.001"
+    );
+    let run = fewbit(folder.path(), &format!("{line} --json")).expect(0);
+    let words = "no gradient reaches 12 of 13 weights, the first is conv1.weight; linear.weight_quant is \
+                 zero everywhere (epoch 1, step 1)";
+    assert!(run.stderr.contains(&format!("warning: {words}")), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: without scales"), "{}", run.stderr);
+    assert_eq!(run.json()["warnings"][0], words);
+    let run = only_entry(&folder.path().join("experiments"));
+    for file in ["log.txt", "report.html"] {
+        let text = fs::read_to_string(run.join(file)).unwrap();
+        assert!(text.contains(words), "{file}");
+    }
+    let scaled = fewbit(
+        folder.path(),
+        &format!("{line} --act-scaling learned --weight-scaling per_channel --dry-run --json"),
+    );
+    let scaled = scaled.expect(0);
+    assert_eq!(scaled.json()["warnings"].as_array().unwrap().len(), 0);
+    assert!(!scaled.stderr.contains("warning"), "{}", scaled.stderr);
+}
+
+#[test]
+fn parts_of_a_dataset_are_warned_of_by_every_command() {
+    let folder = TempDir::new().unwrap();
+    let fewbit = |line: &str| fewbit(folder.path(), line);
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    for (name, count) in [("train", 40_u32), ("t10k", 30)] {
+        let head =
+            |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_be_bytes()).collect() };
+        let mut images = head(&[2051, count, 28, 28]);
+        images.extend((0..count * 784).map(|i| (i * 7 % 251) as u8));
+        let mut labels = head(&[2049, count]);
+        labels.extend((0..count).map(|i| (i % 10) as u8));
+        fs::write(data.join(format!("{name}-images-idx3-ubyte")), images).unwrap();
+        fs::write(data.join(format!("{name}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    let run =
+        fewbit("train --network TFC_1W1A --batch-size 10 --epochs 1 --export_qonnx").expect(0);
+    let train = "warning: mnist is incomplete: 40 of 60000 train images are here";
+    let test = "warning: mnist is incomplete: 30 of 10000 test images are here";
+    assert!(run.stderr.contains(train) && run.stderr.contains(test), "{}", run.stderr);
+    let run = only_entry(&folder.path().join("experiments"));
+    let model = run.join("TFC_1W1A_qonnx.onnx").display().to_string();
+    for line in ["eval experiments", "verify experiments", &format!("run {model} --dataset mnist")]
+    {
+        let run = fewbit(line).expect(0);
+        assert!(run.stderr.contains(test), "{line}: {}", run.stderr);
+        assert!(run.stdout.contains("30"), "{line}: {}", run.stdout);
+    }
+}

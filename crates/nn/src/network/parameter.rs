@@ -56,6 +56,11 @@ impl Parameter {
         self.leaf.get_or_insert_with(|| self.value.clone().with_grad()).clone()
     }
 
+    /// The gradient of the running step, which stays where it is.
+    pub fn gradient(&self, gradients: &Gradients) -> Option<Tensor> {
+        gradients.of(self.leaf.as_ref()?)
+    }
+
     /// Takes the gradient of the running step, and the value out of its graph.
     ///
     /// `None` if the loss does not depend on the parameter, or it took no part in the step.

@@ -15,6 +15,7 @@ pub struct Taps {
 enum Wanted {
     None,
     All,
+    First(fn(&[f32]) -> bool),
 }
 
 impl Taps {
@@ -28,6 +29,11 @@ impl Taps {
         Self { wanted: Wanted::All, tensors: vec![] }
     }
 
+    /// Collects the first tensor whose values `wanted` accepts, and nothing else.
+    pub fn first(wanted: fn(&[f32]) -> bool) -> Self {
+        Self { wanted: Wanted::First(wanted), tensors: vec![] }
+    }
+
     /// The collected tensors in order of execution.
     pub fn into_tensors(self) -> Vec<(String, Tensor)> {
         self.tensors
@@ -37,6 +43,11 @@ impl Taps {
         match self.wanted {
             Wanted::None => {}
             Wanted::All => self.tensors.push((name(), tensor.clone().detach())),
+            Wanted::First(wanted) => {
+                if self.tensors.is_empty() && tensor.read(wanted) {
+                    self.tensors.push((name(), tensor.clone().detach()));
+                }
+            }
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use fewbit_data::{Dataset, DatasetName, Split};
 use fewbit_nn::{Device, Network, NetworkConfig};
 use fewbit_train::{
-    Ended, EpochEnd, EpochRecord, ErrorKind, Loss, Observer, Optim, Scheduler, Silent, TrainBatch,
-    Trainer, evaluate,
+    DeadLayers, DeadStep, Ended, EpochEnd, EpochRecord, ErrorKind, Loss, Observer, Optim, Recipe,
+    Scheduler, Silent, TrainBatch, TrainConfig, Trainer, evaluate,
 };
 
 use crate::{TestClock, glyphs, plan};
@@ -109,15 +110,107 @@ fn a_loss_that_is_not_finite_ends_the_run_with_its_place() {
     config.recipe.lr = 1e38;
     let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
     let error = trainer.run(None, &mut Silent, &TestClock::default()).unwrap_err();
-    let ErrorKind::NotFinite { epoch, step, learning_rate, .. } = error.kind() else {
+    let ErrorKind::NotFinite { epoch, step, learning_rate, place, .. } = error.kind() else {
         unreachable!("{error}")
     };
     assert!((1..=3).contains(epoch) && (1..=4).contains(step) && *learning_rate == 1e38, "{error}");
     assert!(error.to_string().contains(&format!("epoch {epoch}, step {step}")), "{error}");
     assert!(error.hint().unwrap().contains("learning rate"));
+    // The last layer scales what is not finite, but a weight of normalization was beyond the numbers before.
+    let place = place.as_ref().unwrap();
+    assert!(place.contains("features."), "{place}");
+    assert!(error.to_string().ends_with(place), "{error}");
     config.run.detect_nan = true;
     let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
     assert!(trainer.run(None, &mut Silent, &TestClock::default()).is_err());
+}
+
+/// A narrow ResNet18 on a few generated images.
+fn narrow(text: &str) -> TrainConfig {
+    let network = NetworkConfig::from_file(text, Path::new("narrow.toml")).unwrap().network;
+    let mut config = plan("TFC_2W2A", Path::new("."));
+    config.recipe = Recipe { epochs: 2, batch_size: 10, lr: 0.001, ..Recipe::new(network) };
+    config.recipe.dataset = DatasetName::Shapes;
+    config.recipe.loss = Loss::CrossEntropy;
+    config
+}
+
+fn shapes(images: usize) -> [Dataset; 2] {
+    [Split::Train, Split::Test].map(|split| {
+        Dataset::open(DatasetName::Shapes, Path::new("."), split, Some(images)).unwrap()
+    })
+}
+
+#[derive(Default)]
+struct Deaths(Vec<(u64, u64, Option<DeadLayers>)>);
+
+impl Observer for Deaths {
+    fn on_dead_layers(&mut self, found: &DeadStep<'_>) {
+        self.0.push((found.epoch, found.step, found.layers.cloned()));
+    }
+}
+
+const NARROW: &str = "[architecture]\nwidths = [16, 16, 64, 512]\nblocks = [1, 1, 1, 1]\n";
+
+#[test]
+fn networks_that_no_gradient_reaches_are_found_at_the_first_step() {
+    let [train, test] = shapes(20);
+    // quantizers.md 2.8.3: of e3m1, the last layer is zero at the start, of e2m1 all wide ones.
+    let cases = [
+        ("RESNET18_5W5A_FLOAT_E3M1", "", Some("linear.weight_quant")),
+        ("RESNET18_4W4A_FLOAT_E2M1", "", Some("layer3.0.conv1.weight_quant")),
+        ("RESNET18_8W8A_FLOAT_E4M3", "", None),
+        (
+            "RESNET18_5W5A_FLOAT_E3M1",
+            "[architecture.quantizers]\nweight_scaling = \"per_channel\"\nact_scaling = \"learned\"",
+            None,
+        ),
+    ];
+    for (base, quantizers, zero) in cases {
+        let config = narrow(&format!("base = {base:?}\n{NARROW}{quantizers}"));
+        let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+        let mut deaths = Deaths::default();
+        trainer.run(None, &mut deaths, &TestClock::default()).unwrap();
+        let Some(zero) = zero else {
+            assert!(deaths.0.is_empty(), "{base} {quantizers}: {:?}", deaths.0);
+            continue;
+        };
+        let (epoch, step, layers) = &deaths.0[0];
+        let layers = layers.as_ref().unwrap();
+        assert_eq!((*epoch, *step, layers.of), (1, 1, 13), "{base}: {layers}");
+        assert_eq!(layers.weights[0], "conv1.weight", "{base}: {layers}");
+        assert!(layers.zero.as_deref().unwrap().ends_with("weight_quant"), "{base}: {layers}");
+        assert_eq!(layers.zero.as_deref(), Some(zero), "{base}: {layers}");
+        // Looking changes nothing.
+        let mut again = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+        let mut losses = Watch::default();
+        again.run(None, &mut losses, &TestClock::default()).unwrap();
+        assert_eq!(again.checkpoint().to_bytes(), trainer.checkpoint().to_bytes());
+    }
+}
+
+#[test]
+fn the_first_layer_that_leaves_the_numbers_is_named() {
+    let [train, test] = shapes(20);
+    let text = format!("base = \"RESNET18_32W32A_FLOAT_E8M23\"\n{NARROW}");
+    let config = narrow(&text);
+    let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+    // A factor of normalization so large that sums behind it overflow.
+    let network = trainer.network_mut();
+    let mut parameters = network.parameters_mut();
+    let name = "layer2.0.bn1.weight";
+    let (_, factor) = parameters.iter_mut().find(|(found, _)| found == name).unwrap();
+    factor.update(|mut value| {
+        value.update(|values| values.fill(3e38));
+        value
+    });
+    drop(parameters);
+    let error = trainer.run(None, &mut Silent, &TestClock::default()).unwrap_err();
+    let ErrorKind::NotFinite { place: Some(place), epoch: 1, step: 1, .. } = error.kind() else {
+        unreachable!("{error}")
+    };
+    assert_eq!(place, "the first tensor that is not finite is layer2.0.bn1.batch_norm");
+    assert!(error.hint().unwrap().contains("--act-scaling learned"));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use fewbit_data::npz::NpzArchive;
 use fewbit_nn::config::Architecture;
 use fewbit_nn::network::{StateTensor, Strictness};
 use fewbit_nn::{Device, Network, NetworkConfig, Pass, Tensor};
-use fewbit_train::{Examples, GradientCheck, Loss, Optimizer, Recipe, StepSettings, train_step};
+use fewbit_train::{
+    Examples, GradientCheck, LayerCheck, Loss, Optimizer, Recipe, StepSettings, train_step,
+};
 
 use crate::shared;
 
@@ -97,6 +99,7 @@ fn losses_follow_the_published_trainer_step_by_step() {
         for (step, &expected) in losses.iter().enumerate() {
             let (images, labels) = (golden.images(step), golden.labels(step));
             let settings = StepSettings {
+                layers: LayerCheck::Off,
                 loss: Loss::SquareHinge,
                 learning_rate: golden.recipe.lr,
                 step: step as u64,

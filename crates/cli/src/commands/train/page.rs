@@ -65,7 +65,9 @@ fn facts(summary: &Summary<'_>, environment: &Environment) -> Vec<Fact> {
         ("threads", format!("{} on {} cores", environment.threads, environment.cores)),
         ("instructions", environment.instruction_set.to_owned()),
     ];
-    facts.into_iter().map(|(name, value)| Fact { name: name.to_owned(), value }).collect()
+    let warnings = summary.warnings.iter().map(|warning| ("warning", warning.clone()));
+    let facts = facts.into_iter().chain(warnings);
+    facts.map(|(name, value)| Fact { name: name.to_owned(), value }).collect()
 }
 
 fn metrics(record: &EpochRecord) -> EpochMetrics {

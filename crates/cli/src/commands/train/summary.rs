@@ -35,6 +35,8 @@ pub struct Summary<'a> {
     pub on_cpu: Option<Evaluation>,
     /// Where the files are; none in a dry run.
     pub folder: Option<PathBuf>,
+    /// What the user should know about the training.
+    pub warnings: Vec<String>,
     /// What the verification of the exported file found.
     pub proof: Option<Verified>,
     /// The same for the file of standard ONNX.
@@ -52,6 +54,9 @@ impl Summary<'_> {
 
     fn text(&self) -> String {
         let mut text = self.trained();
+        for warning in &self.warnings {
+            let _ = writeln!(text, "Warning: {}", escape(warning));
+        }
         text.push('\n');
         text.push_str(&self.proved());
         if let Some(Verified { findings, .. }) = &self.qcdq_proof {
@@ -174,6 +179,7 @@ impl Summary<'_> {
             "cpu_top5_percent": self.on_cpu.as_ref().map(|found| found.top5_percent),
             "seconds": self.seconds,
             "images_per_second": self.images as f64 / self.seconds,
+            "warnings": self.warnings,
             "run_folder": folder.map(|folder| folder.display().to_string()),
             "best_checkpoint": in_folder("checkpoints/best.safetensors"),
             "model": model,

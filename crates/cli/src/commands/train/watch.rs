@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use fewbit_train::{EpochEnd, Observer, Start, TestBatch, TrainBatch};
+use fewbit_nn::config::{Architecture, NetworkConfig, Quantization, WeightScaling};
+use fewbit_train::{DeadStep, EpochEnd, Observer, Start, TestBatch, TrainBatch};
 
 use crate::console::{Console, counted, grouped, seconds};
 use crate::interrupt;
@@ -23,6 +24,9 @@ pub struct Watch {
     steps_in_all: u64,
     /// What the bar says of the epoch.
     epoch: String,
+    /// What may help layers that do not learn.
+    advice: &'static str,
+    warnings: Vec<String>,
 }
 
 impl Watch {
@@ -37,12 +41,19 @@ impl Watch {
             steps: 0,
             steps_in_all: 0,
             epoch: String::new(),
+            advice: "",
+            warnings: vec![],
         }
     }
 
     /// Images that were trained with.
     pub fn images(&self) -> u64 {
         self.images
+    }
+
+    /// What the user should know about the training.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Seconds since the training began, evaluation included.
@@ -69,6 +80,7 @@ impl Observer for Watch {
         let recipe = &start.config.recipe;
         let progress = start.progress;
         self.started = Instant::now();
+        self.advice = advice(&recipe.network);
         self.steps_before = progress.steps;
         self.steps = progress.steps;
         self.steps_in_all = recipe.epochs.saturating_mul(start.batches_per_epoch);
@@ -101,6 +113,19 @@ impl Observer for Watch {
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
+    fn on_dead_layers(&mut self, found: &DeadStep<'_>) {
+        self.bar.clear();
+        if found.layers.is_none() {
+            self.console.say(found.to_string());
+            return;
+        }
+        self.console.say(format!("warning: {found}"));
+        if self.warnings.is_empty() {
+            self.console.say(format!("hint: {}", self.advice));
+        }
+        self.warnings.push(found.to_string());
+    }
+
     fn on_test_batch(&mut self, batch: &TestBatch) {
         if self.bar.draws() {
             let words = format!("testing {}/{}", batch.batch, batch.batches);
@@ -120,6 +145,26 @@ impl Observer for Watch {
             if end.is_best { " (best)" } else { "" },
             speed(record.images_per_second),
         ));
+    }
+}
+
+/// What may help a network whose layers do not learn.
+fn advice(network: &NetworkConfig) -> &'static str {
+    match &network.architecture {
+        Architecture::Resnet18 { quantizers, .. }
+            if network.quantization == Quantization::On
+                && quantizers.weight_scaling == WeightScaling::Unscaled =>
+        {
+            "without scales, formats of few exponent bits round most weights to zero; if the training does \
+             not get going, try --weight-scaling per_channel --act-scaling learned, a format with more \
+             exponent bits, or another --lr"
+        }
+        Architecture::Fc { .. }
+        | Architecture::Cnv { .. }
+        | Architecture::Resnet18 { .. }
+        | Architecture::Resnet18Integer { .. } => {
+            "if this lasts, try a lower --lr, another --loss or another --random_seed"
+        }
     }
 }
 
