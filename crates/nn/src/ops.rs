@@ -40,4 +40,4 @@ pub use scale_shift::scale_shift;
 pub use statistic::{Statistic, channel_absmax, statistic};
 pub use tensor_norm::{tensor_norm_inference, tensor_norm_training};
 pub use threshold::threshold_to_scale;
-pub use truncate::{Truncation, truncate};
+pub use truncate::{Truncation, truncate, truncate_scaled};

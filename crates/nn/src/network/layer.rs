@@ -272,7 +272,15 @@ impl Layer {
                 let Some(pool) = TruncatedPool::of(&x.grid, *size, *bit_width)? else {
                     return Ok(Quantized::plain(mean));
                 };
-                let value = ops::truncate(mean, pool.truncation);
+                let value = match &x.scale {
+                    // The mean has the scale of the sum, divided by the number of its terms.
+                    Some(scale) => {
+                        let scale = scale.clone().reshape(&[1]);
+                        let scale = scale.mul_scalar(1.0 / (*size * *size) as f32);
+                        ops::truncate_scaled(mean, &scale, pool.truncation)
+                    }
+                    None => ops::truncate(mean, pool.truncation),
+                };
                 place.offer(taps, part::TRUNC, &value);
                 let scale = x.scale.map(|scale| scale.mul_scalar(pool.factor));
                 Ok(Quantized { value, grid: pool.grid, scale })

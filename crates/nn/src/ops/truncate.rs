@@ -34,12 +34,22 @@ impl Truncation {
         self.rounding_mode.apply((x / self.scale).round_ties_even() / self.divisor)
     }
 
-    fn apply(&self, x: f32) -> f32 {
+    /// The integer.
+    fn code(&self, x: f32) -> f32 {
         let quotient = self.quotient(x);
         // NaN stays NaN.
         let low = if quotient < self.min { self.min } else { quotient };
-        let clipped = if low > self.max { self.max } else { low };
-        clipped * self.out_scale()
+        if low > self.max { self.max } else { low }
+    }
+
+    fn apply(&self, x: f32) -> f32 {
+        self.code(x) * self.out_scale()
+    }
+
+    /// The derivative of the result with respect to the scale, through both roundings.
+    fn slope_of_scale(&self, x: f32) -> f32 {
+        let unrounded = if self.passes(x) { x / self.scale / self.divisor } else { 0.0 };
+        (self.code(x) - unrounded) * self.divisor
     }
 
     fn passes(&self, x: f32) -> bool {
@@ -62,6 +72,16 @@ extension! {
             let y = x.numbers().into_iter().map(|v| truncation.apply(v)).collect();
             x.beside(y, &x.shape()).0
         }
+
+        /// The same with a scale that gradients flow to; its number is that of `truncation`.
+        fn truncate_scaled(
+            x: FloatTensor<Self>,
+            scale: FloatTensor<Self>,
+            truncation: Truncation
+        ) -> FloatTensor<Self> {
+            let _ = scale;
+            Self::truncate(x, truncation)
+        }
     }
 }
 
@@ -79,6 +99,19 @@ pub trait TruncateGradient: Truncate {
         let mut values = upstream.numbers();
         passing.mask(&mut values);
         upstream.beside(values, &upstream.shape()).0
+    }
+
+    /// The gradient of the scale, `[1]`.
+    fn truncate_scale_gradient(
+        x: FloatTensor<Self>,
+        upstream: FloatTensor<Self>,
+        truncation: Truncation,
+    ) -> FloatTensor<Self> {
+        let (x, upstream) = (Value::<Self>(x), Value::<Self>(upstream));
+        let terms = x.numbers().into_iter().zip(upstream.numbers());
+        let sum: f64 =
+            terms.map(|(x, dy)| f64::from(dy) * f64::from(truncation.slope_of_scale(x))).sum();
+        upstream.beside(vec![sum as f32], &[1]).0
     }
 }
 
@@ -110,6 +143,25 @@ impl<B: TruncateGradient, C: CheckpointStrategy> Truncate for Autodiff<B, C> {
             |passing: Arc<Bits>, upstream, _| [Some(B::truncate_gradient(passing, upstream))],
         )
     }
+
+    fn truncate_scaled(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        truncation: Truncation,
+    ) -> FloatTensor<Self> {
+        record::<B, C, _, 2>(
+            [x, scale],
+            |[x, scale], keep| {
+                let kept = (keep == Keep::State).then(|| (x.clone(), truncation));
+                (B::truncate_scaled(x, scale, truncation), kept)
+            },
+            |(x, truncation), upstream, _| {
+                let passing = B::truncate_passing(x.clone(), truncation);
+                let dscale = B::truncate_scale_gradient(x, upstream.clone(), truncation);
+                [Some(B::truncate_gradient(passing, upstream)), Some(dscale)]
+            },
+        )
+    }
 }
 
 /// Leaves out the lowest bits of integers times a scale.
@@ -118,9 +170,24 @@ impl<B: TruncateGradient, C: CheckpointStrategy> Truncate for Autodiff<B, C> {
 /// rounding to nearest, the second as asked for.
 ///
 /// # Gradient
-/// Straight through where `q` has not been clipped, else zero. The scale counts as a constant.
+/// Straight through where `q` has not been clipped, else zero.
 /// # Source
 /// quantizers.md 2.7, QONNX `Trunc`.
 pub fn truncate(x: Tensor, truncation: Truncation) -> Tensor {
     Tensor::from_primitive(<Dispatch as Truncate>::truncate(x.into_primitive(), truncation))
+}
+
+/// Leaves out bits as [`truncate`], where the scale of `truncation` is that of a tensor.
+///
+/// # Shape
+/// `scale`: `[1]`.
+/// # Gradient
+/// To `x` as for [`truncate`]; to the scale the sum of
+/// `upstream * divisor * (q - x / scale / divisor * q')`, with `q'` 1 where `q` has not been clipped, else 0.
+/// # Source
+/// quantizers.md 2.7.
+pub fn truncate_scaled(x: Tensor, scale: &Tensor, truncation: Truncation) -> Tensor {
+    assert_eq!(scale.shape(), [1], "shape of the scale of a truncation");
+    let (x, scale) = (x.into_primitive(), scale.clone().into_primitive());
+    Tensor::from_primitive(<Dispatch as Truncate>::truncate_scaled(x, scale, truncation))
 }

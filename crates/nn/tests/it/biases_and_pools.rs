@@ -97,3 +97,24 @@ fn truncated_means() {
     }
     assert_eq!(cases.len(), 72);
 }
+
+/// The slope of a result that is `code * scale` where it is clipped, and moves by the rounding error alone
+/// where it is not.
+#[test]
+fn the_scale_of_a_truncation_has_a_gradient() {
+    let scale = Tensor::full(0.25, &[1], &Device::cpu()).with_grad();
+    let truncation = Truncation {
+        scale: 0.25,
+        divisor: 4.0,
+        rounding_mode: RoundingMode::Floor,
+        min: 0.0,
+        max: 15.0,
+    };
+    // 7 units of 4 are 1.75 quarters: rounded down to 1. 100 units are clipped to 15.
+    for (x, y, slope) in [(1.75, 1.0, 4.0 * (1.0 - 1.75)), (2.0, 2.0, 0.0), (25.0, 15.0, 60.0)] {
+        let x = Tensor::full(x, &[1], &Device::cpu()).with_grad();
+        let found = ops::truncate_scaled(x.clone(), &scale, truncation);
+        assert_eq!(found.to_vec(), [y]);
+        assert_eq!(found.sum().backward().of(&scale).unwrap().to_vec(), [slope]);
+    }
+}
