@@ -22,6 +22,7 @@ mod truncate;
 mod bits;
 mod extension;
 mod portable;
+mod selection;
 mod value;
 
 pub use batch_norm::{

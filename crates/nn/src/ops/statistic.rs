@@ -7,6 +7,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata};
 use fewbit_kernels::statistics as kernel;
 
 use super::extension::{Keep, contiguous, extension, record, slice, tensor};
+use super::selection::place_of;
 use super::value::Value;
 use crate::tensor::Tensor;
 
@@ -144,8 +145,9 @@ impl StatisticsGradient for Flex {
                     *dx = sign(*v) * (upstream / count as f32);
                 }
             }
-            Statistic::AbsPercentile(_) => {
-                if let Some(i) = values.iter().position(|v| v.abs() == value) {
+            Statistic::AbsPercentile(percentile) => {
+                let k = rank(percentile, values.len());
+                if let Some(i) = place_of(values, value, k) {
                     dx[i] = sign(values[i]) * upstream;
                 }
             }
@@ -225,7 +227,7 @@ impl<B: StatisticsGradient, C: CheckpointStrategy> Statistics for Autodiff<B, C>
 ///
 /// # Gradient
 /// Of [`Statistic::AbsMax`]: shared equally by the elements of largest magnitude. Of
-/// [`Statistic::AbsPercentile`]: to the first element that has the magnitude.
+/// [`Statistic::AbsPercentile`]: to one element that has the magnitude, the same one as in PyTorch.
 /// # Panics
 /// If `x` is empty.
 pub fn statistic(x: &Tensor, statistic: Statistic) -> Tensor {
