@@ -6,6 +6,7 @@ mod events;
 mod pytorch;
 mod resuming;
 mod threads;
+mod tiny;
 mod training;
 mod trajectories;
 
