@@ -160,6 +160,11 @@ macro_rules! computations {
                 all.push(computed(name, Agreement::Exact, vec![image()], |x| {
                     ops::truncate(x[0].clone(), truncation)
                 }));
+                let name = format!("truncate_scaled {rounding_mode:?}");
+                let inputs = vec![image(), Tensor::full(scale, &[1], device)];
+                all.push(computed(name, Agreement::Exact, inputs, |x| {
+                    ops::truncate_scaled(x[0].clone(), &x[1], truncation)
+                }));
             }
             all
         }

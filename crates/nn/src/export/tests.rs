@@ -1,4 +1,3 @@
-mod golden;
 mod qcdq;
 
 use fewbit_formats::{FloatFormat, Format, IntegerFormat, ReservedCodes};

@@ -63,13 +63,20 @@ pub trait StatisticsGradient: Statistics {
         let x = Value::<Self>(x);
         let (shape, count) = (x.shape(), x.len());
         let x = x.reshape(&[count]);
-        let equal = having(&x, Value(value));
         let chosen = match statistic {
             Statistic::AbsMax => {
+                let equal = having(&x, Value(value));
                 let count = equal.clone().total();
                 equal / count
             }
-            Statistic::AbsPercentile(_) => first(equal, &[0]),
+            Statistic::AbsPercentile(percentile) => {
+                let value = Value::<Self>(value).numbers()[0];
+                let mut chosen = vec![0.0; count];
+                if let Some(place) = place_of(&x.numbers(), value, rank(percentile, count)) {
+                    chosen[place] = 1.0;
+                }
+                x.beside(chosen, &[count])
+            }
         };
         (x.sign() * chosen * Value(upstream)).reshape(&shape).0
     }

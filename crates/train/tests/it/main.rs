@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
 mod events;
+mod graphs;
+mod published_networks;
 mod pytorch;
 mod resuming;
 mod threads;

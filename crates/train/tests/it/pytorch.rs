@@ -139,49 +139,28 @@ fn state_dicts_alone() {
     assert_eq!(files, 6);
 }
 
-/// PyTorch's square root in `TensorNorm` is off by its last bit for some variances: all logits of such
-/// a network differ by that. No quantizer flips.
-const LAST_BIT_OF_ROOT: f32 = 4e-7;
-
+/// A checkpoint with an optimizer: the network computes the stored logits, and the moments find their parameters.
 #[test]
-fn imported_networks_compute_the_stored_logits() {
+fn an_imported_checkpoint_is_whole() {
     let Some(shared) = shared() else { return };
     let golden = shared.join("golden");
-    let cases =
-        ["SFC_1W1A", "SFC_1W2A", "SFC_2W2A", "TFC_1W1A", "TFC_1W2A", "TFC_2W2A"].map(|name| {
-            let own = name.to_lowercase();
-            (name, format!("d_nets/{own}.state_dict.pth"), format!("d_nets/{own}_golden.npz"))
-        });
-    let checkpoint = ("TFC_2W2A", "f_ckpt_tfc_2w2a_best.tar", "f_ckpt_tfc_2w2a_best_check.npz");
-    let checkpoint = (checkpoint.0, checkpoint.1.to_owned(), checkpoint.2.to_owned());
-    for (name, file, stored) in cases.into_iter().chain([checkpoint]) {
-        let contents = Contents::read(&golden.join(&file)).unwrap();
-        let config = NetworkConfig::named(name).unwrap();
-        let device = Device::cpu();
-        let mut network = Network::new(&config, 1, &device).unwrap();
-        network.load_state(&contents.model().unwrap(), Strictness::Strict).unwrap();
-
-        let stored = arrays(&golden.join(stored), "");
-        let StateTensor { shape, data: StateData::F32(images) } = &stored["x8"] else {
-            panic!("{name}")
-        };
-        let StateData::F32(expected) = &stored["torch_out8"].data else { panic!("{name}") };
-        let images = Tensor::from_vec(images.clone(), shape, &device);
-        let logits = network.forward(&images, Pass::Evaluation).unwrap().to_vec();
-        assert_eq!(logits.len(), 80);
-        let differences = logits.iter().zip(expected).map(|(got, expected)| (got - expected).abs());
-        let largest = differences.fold(0.0, f32::max);
-        let wrong_root = ["d_nets/tfc_1w1a.state_dict.pth", "d_nets/tfc_2w2a.state_dict.pth"];
-        let tolerance = if wrong_root.contains(&&*file) { LAST_BIT_OF_ROOT } else { 0.0 };
-        assert!(largest <= tolerance, "{file}: logits differ by {largest}");
-
-        if let Some(moments) = contents.optimizer().unwrap() {
-            let recipe = Recipe::new(config);
-            let optimizer =
-                Optimizer::restore(&recipe, &mut network, &moments, contents.file()).unwrap();
-            assert_eq!(optimizer.state(), moments, "{file}");
-        }
-    }
+    let contents = Contents::read(&golden.join("f_ckpt_tfc_2w2a_best.tar")).unwrap();
+    let config = NetworkConfig::named("TFC_2W2A").unwrap();
+    let device = Device::cpu();
+    let mut network = Network::new(&config, 1, &device).unwrap();
+    network.load_state(&contents.model().unwrap(), Strictness::Strict).unwrap();
+    let stored = arrays(&golden.join("f_ckpt_tfc_2w2a_best_check.npz"), "");
+    let values = |name: &str| match &stored[name].data {
+        StateData::F32(values) => values.clone(),
+        StateData::I64(_) => panic!("{name}"),
+    };
+    let images = Tensor::from_vec(values("x8"), &stored["x8"].shape, &device);
+    let logits = network.forward(&images, Pass::Evaluation).unwrap().to_vec();
+    assert_eq!(logits, values("torch_out8"));
+    let moments = contents.optimizer().unwrap().unwrap();
+    let recipe = Recipe::new(config);
+    let optimizer = Optimizer::restore(&recipe, &mut network, &moments, contents.file()).unwrap();
+    assert_eq!(optimizer.state(), moments);
 }
 
 /// A training of PyTorch goes on here: network, optimizer, epoch and settings are those of the file.
