@@ -137,6 +137,16 @@ pub enum Nullable<T> {
     Value(T),
 }
 
+impl<T: Clone> Nullable<T> {
+    /// The value, where `None` is one of those that can be.
+    pub fn as_option(&self) -> Option<T> {
+        match self {
+            Self::None => None,
+            Self::Value(value) => Some(value.clone()),
+        }
+    }
+}
+
 impl<T: std::str::FromStr> std::str::FromStr for Nullable<T> {
     type Err = T::Err;
 

@@ -29,17 +29,21 @@ pub fn square_hinge(logits: &[f32], labels: &[u8], grad: &mut [f32]) -> f32 {
     (sum / f64::from(count)) as f32
 }
 
-/// Cross entropy: the mean over the batch of `-log softmax(logits)[label]`.
+/// Cross entropy: the mean over the batch of `-sum(t log softmax(logits))`, where `t` is `1 - smoothing` at the label
+/// and `smoothing / C` more everywhere.
 ///
-/// Writes `dp = (softmax(p) - onehot) / N` and returns the loss. `exp` and `log` are computed in `f64`.
+/// Writes `dp = (softmax(p) - t) / N` and returns the loss. `exp` and `log` are computed in `f64`.
 ///
 /// # Shape
 /// `logits`, `grad`: `[N, C]`, `labels`: `[N]`, each below `C`.
 /// # Panics
 /// If the lengths do not fit or a label is not below `C`.
-pub fn cross_entropy(logits: &[f32], labels: &[u8], grad: &mut [f32]) -> f32 {
+/// # Source
+/// PyTorch `CrossEntropyLoss(label_smoothing=smoothing)`.
+pub fn cross_entropy(logits: &[f32], labels: &[u8], smoothing: f64, grad: &mut [f32]) -> f32 {
     let classes = check(logits, labels, grad);
     let count = labels.len() as f64;
+    let share = smoothing / classes as f64;
     let mut loss = 0.0_f64;
     for ((row, grad), &label) in
         logits.chunks_exact(classes).zip(grad.chunks_exact_mut(classes)).zip(labels)
@@ -47,9 +51,17 @@ pub fn cross_entropy(logits: &[f32], labels: &[u8], grad: &mut [f32]) -> f32 {
         let largest =
             f64::from(row.iter().fold(f32::NEG_INFINITY, |m, &p| if p > m { p } else { m }));
         let total: f64 = row.iter().map(|&p| (f64::from(p) - largest).exp()).sum();
-        loss += total.ln() - (f64::from(row[usize::from(label)]) - largest);
+        let own = total.ln() - (f64::from(row[usize::from(label)]) - largest);
+        // Without smoothing the other classes play no part, even where their logits are infinite.
+        loss += if smoothing == 0.0 {
+            own
+        } else {
+            let of_class = |&p: &f32| total.ln() - (f64::from(p) - largest);
+            let all: f64 = row.iter().map(of_class).sum();
+            (1.0 - smoothing) * own + share * all
+        };
         for (class, (grad, &p)) in grad.iter_mut().zip(row).enumerate() {
-            let target = if class == usize::from(label) { 1.0 } else { 0.0 };
+            let target = if class == usize::from(label) { 1.0 - smoothing + share } else { share };
             *grad = (((f64::from(p) - largest).exp() / total - target) / count) as f32;
         }
     }
@@ -80,7 +92,14 @@ mod tests {
     fn gradients_are_central_differences() {
         let logits = [0.3_f32, -1.2, 2.0, 0.9, 0.0, -0.4, 1.1, 0.2];
         let labels = [2, 1];
-        for loss in [square_hinge, cross_entropy] {
+        type Loss = fn(&[f32], &[u8], &mut [f32]) -> f32;
+        let losses: [Loss; 4] = [
+            square_hinge,
+            |p, labels, grad| cross_entropy(p, labels, 0.0, grad),
+            |p, labels, grad| cross_entropy(p, labels, 0.1, grad),
+            |p, labels, grad| cross_entropy(p, labels, 1.0, grad),
+        ];
+        for loss in losses {
             let mut grad = [0.0; 8];
             loss(&logits, &labels, &mut grad);
             for i in 0..8 {
@@ -103,10 +122,26 @@ mod tests {
     #[test]
     fn cross_entropy_survives_large_logits() {
         let mut grad = [0.0; 3];
-        assert_eq!(cross_entropy(&[1000.0, 0.0, -1000.0], &[0], &mut grad), 0.0);
+        assert_eq!(cross_entropy(&[1000.0, 0.0, -1000.0], &[0], 0.0, &mut grad), 0.0);
         assert_eq!(grad, [0.0; 3]);
-        assert_eq!(cross_entropy(&[1000.0, 0.0, -1000.0], &[1], &mut grad), 1000.0);
+        assert_eq!(cross_entropy(&[1000.0, 0.0, -1000.0], &[1], 0.0, &mut grad), 1000.0);
         assert_eq!(grad, [1.0, -1.0, 0.0]);
-        assert!(cross_entropy(&[f32::NAN, 0.0], &[0], &mut [0.0; 2]).is_nan());
+        assert!(cross_entropy(&[f32::NAN, 0.0], &[0], 0.0, &mut [0.0; 2]).is_nan());
     }
+
+    /// Computed with PyTorch 2.8.0: `CrossEntropyLoss(label_smoothing=0.1)`.
+    #[test]
+    fn smoothing_is_pytorchs() {
+        let logits = [0.5_f32, -2.0, 1.5, 2.0, 0.0, -1.0];
+        let mut grad = [0.0; 6];
+        let loss = cross_entropy(&logits, &[0, 1], 0.1, &mut grad);
+        assert!((loss - PYTORCH_LOSS).abs() < 2e-7, "{loss}");
+        for (own, pytorchs) in grad.iter().zip(PYTORCH_GRADIENT) {
+            assert!((own - pytorchs).abs() < 6e-8, "{own} {pytorchs}");
+        }
+    }
+
+    const PYTORCH_LOSS: f32 = 1.7608051;
+    const PYTORCH_GRADIENT: [f32; 6] =
+        [-0.3351004, -0.005867052, 0.34096748, 0.40523067, -0.40956908, 0.004338365];
 }

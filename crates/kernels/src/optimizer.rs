@@ -34,23 +34,32 @@ pub struct Adam {
     pub eps: f64,
     /// Times the parameter, added to the gradient.
     pub weight_decay: f64,
+    /// Times the learning rate and the parameter, subtracted from the parameter before the step: this is AdamW.
+    pub decoupled_weight_decay: f64,
 }
 
 impl Default for Adam {
     fn default() -> Self {
-        Self { learning_rate: 1e-3, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 }
+        Self {
+            learning_rate: 1e-3,
+            betas: (0.9, 0.999),
+            eps: 1e-8,
+            weight_decay: 0.0,
+            decoupled_weight_decay: 0.0,
+        }
     }
 }
 
 /// Takes one Adam step, number `step` (the first is 1).
 ///
-/// `g += wd p; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)`, then `clip`.
+/// `g += wd p; p *= 1 - lr dwd; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g;
+/// p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)`, then `clip`.
 /// Factors are computed in `f64` and rounded to `f32`; every operation on a value is one `f32` rounding, none is fused.
 ///
 /// # Panics
 /// If the slices have different lengths, or `step` is 0.
 /// # Source
-/// PyTorch `Adam` without `amsgrad`, weight decay coupled (L2).
+/// PyTorch `Adam` without `amsgrad`, weight decay coupled (L2); with the decoupled one alone it is `AdamW`.
 #[allow(clippy::too_many_arguments)]
 pub fn adam(
     p: &mut [f32],
@@ -91,6 +100,7 @@ fn adam_at(
         root_correction2: correction.1.sqrt() as f32,
         eps: adam.eps as f32,
         weight_decay: adam.weight_decay as f32,
+        shrinking: (1.0 - adam.learning_rate * adam.decoupled_weight_decay) as f32,
         limit: clip.limit(),
     };
     if pays(p.len()) {
@@ -112,6 +122,7 @@ struct AdamFactors {
     root_correction2: f32,
     eps: f32,
     weight_decay: f32,
+    shrinking: f32,
     limit: f32,
 }
 
@@ -124,7 +135,7 @@ multiversion! {
             m[i] = f.beta1 * m[i] + f.one_minus_beta1 * grad;
             v[i] = f.beta2 * v[i] + f.one_minus_beta2 * (grad * grad);
             let denominator = v[i].sqrt() / f.root_correction2 + f.eps;
-            p[i] = clamp(p[i] - f.step_size * (m[i] / denominator), f.limit);
+            p[i] = clamp(p[i] * f.shrinking - f.step_size * (m[i] / denominator), f.limit);
         }
     }
 }
@@ -136,18 +147,21 @@ pub struct Sgd {
     pub learning_rate: f64,
     /// Part of the velocity that is kept.
     pub momentum: f64,
+    /// Whether the step is taken from where the velocity leads (Nesterov).
+    pub nesterov: bool,
     /// Times the parameter, added to the gradient.
     pub weight_decay: f64,
 }
 
 /// Takes one step of stochastic gradient descent, number `step` (the first is 1).
 ///
-/// `g += wd p; buf = momentum buf + g` (the first step: `buf = g`); `p -= lr buf`, then `clip`.
+/// `g += wd p; buf = momentum buf + g` (the first step: `buf = g`); `p -= lr buf`, with Nesterov
+/// `p -= lr (g + momentum buf)`; then `clip`.
 ///
 /// # Panics
 /// If the slices have different lengths, or `step` is 0.
 /// # Source
-/// PyTorch `SGD`, no Nesterov, no dampening.
+/// PyTorch `SGD`, no dampening.
 pub fn sgd(p: &mut [f32], g: &[f32], buffer: &mut [f32], step: u64, sgd: &Sgd, clip: Clip) {
     sgd_at(Level::current(), p, g, buffer, step, sgd, clip);
 }
@@ -163,31 +177,85 @@ fn sgd_at(
 ) {
     assert_eq!((g.len(), buffer.len()), (p.len(), p.len()), "gradient and state of a parameter");
     assert!(step > 0, "the first step is number 1");
-    let (lr, wd) = (sgd.learning_rate as f32, sgd.weight_decay as f32);
-    let momentum = (step > 1).then_some(sgd.momentum as f32);
+    let factors = SgdFactors {
+        learning_rate: sgd.learning_rate as f32,
+        momentum: sgd.momentum as f32,
+        nesterov: sgd.nesterov,
+        is_first: step == 1,
+        weight_decay: sgd.weight_decay as f32,
+        limit: clip.limit(),
+    };
     if pays(p.len()) {
         p.par_chunks_mut(BLOCK)
             .zip(g.par_chunks(BLOCK))
             .zip(buffer.par_chunks_mut(BLOCK))
-            .for_each(|((p, g), buffer)| {
-                sgd_block(level, p, g, buffer, lr, momentum, wd, clip.limit())
-            });
+            .for_each(|((p, g), buffer)| sgd_block(level, p, g, buffer, &factors));
     } else {
-        sgd_block(level, p, g, buffer, lr, momentum, wd, clip.limit());
+        sgd_block(level, p, g, buffer, &factors);
+    }
+}
+
+struct SgdFactors {
+    learning_rate: f32,
+    momentum: f32,
+    nesterov: bool,
+    is_first: bool,
+    weight_decay: f32,
+    limit: f32,
+}
+
+multiversion! {
+    fn sgd_block(level, p: &mut [f32], g: &[f32], buffer: &mut [f32], f: &SgdFactors) {
+        let len = p.len();
+        let (g, buffer) = (&g[..len], &mut buffer[..len]);
+        for i in 0..len {
+            let grad = if f.weight_decay == 0.0 { g[i] } else { g[i] + f.weight_decay * p[i] };
+            buffer[i] = if f.is_first { grad } else { f.momentum * buffer[i] + grad };
+            let step = if f.nesterov { grad + f.momentum * buffer[i] } else { buffer[i] };
+            p[i] = clamp(p[i] - f.learning_rate * step, f.limit);
+        }
+    }
+}
+
+/// Moves a decaying average towards the values: `a += (1 - decay) (x - a)`.
+///
+/// The factor is rounded to `f32`; every operation on a value is one `f32` rounding, none is fused. Where the
+/// factor is one half or more, `x - decay (x - a)` is computed, as PyTorch does: with a decay of 0 the average is `x`.
+///
+/// # Panics
+/// If the slices have different lengths.
+/// # Source
+/// PyTorch `torch.optim.swa_utils.get_ema_multi_avg_fn`.
+/// # Examples
+/// ```
+/// let mut average = [1.0, 2.0];
+/// fewbit_kernels::optimizer::average(&mut average, &[2.0, -2.0], 0.75);
+/// assert_eq!(average, [1.25, 1.0]);
+/// ```
+pub fn average(average: &mut [f32], values: &[f32], decay: f64) {
+    average_at(Level::current(), average, values, decay);
+}
+
+fn average_at(level: Level, average: &mut [f32], values: &[f32], decay: f64) {
+    assert_eq!(average.len(), values.len(), "values and their average");
+    let weight = (1.0 - decay) as f32;
+    if pays(average.len()) {
+        average
+            .par_chunks_mut(BLOCK)
+            .zip(values.par_chunks(BLOCK))
+            .for_each(|(average, values)| average_block(level, average, values, weight));
+    } else {
+        average_block(level, average, values, weight);
     }
 }
 
 multiversion! {
-    fn sgd_block(level, p: &mut [f32], g: &[f32], buffer: &mut [f32], lr: f32, momentum: Option<f32>, wd: f32, limit: f32) {
-        let len = p.len();
-        let (g, buffer) = (&g[..len], &mut buffer[..len]);
-        for i in 0..len {
-            let grad = if wd == 0.0 { g[i] } else { g[i] + wd * p[i] };
-            buffer[i] = match momentum {
-                Some(momentum) => momentum * buffer[i] + grad,
-                None => grad,
-            };
-            p[i] = clamp(p[i] - lr * buffer[i], limit);
+    fn average_block(level, average: &mut [f32], values: &[f32], weight: f32) {
+        let pairs = average.iter_mut().zip(values);
+        if weight < 0.5 {
+            pairs.for_each(|(a, x)| *a += weight * (x - *a));
+        } else {
+            pairs.for_each(|(a, x)| *a = x - (x - *a) * (1.0 - weight));
         }
     }
 }
@@ -301,7 +369,8 @@ mod tests {
     fn sgd_keeps_its_velocity() {
         for level in Level::all() {
             let (mut p, mut buffer) = ([1.0, -1.0, 0.5], [9.0; 3]);
-            let settings = Sgd { learning_rate: 0.5, momentum: 0.5, weight_decay: 0.0 };
+            let settings =
+                Sgd { learning_rate: 0.5, momentum: 0.5, nesterov: false, weight_decay: 0.0 };
             sgd_at(level, &mut p, &[1.0, 2.0, -4.0], &mut buffer, 1, &settings, Clip::None);
             assert_eq!((p, buffer), ([0.5, -2.0, 2.5], [1.0, 2.0, -4.0]));
             sgd_at(
@@ -314,6 +383,59 @@ mod tests {
                 Clip::Symmetric(1.0),
             );
             assert_eq!((p, buffer), ([0.0, -1.0, 1.0], [1.0, -1.0, 1.5]));
+        }
+    }
+
+    /// The numbers of PyTorch 2.8, `crates/train/tests/pytorch_steps.py`, are compared in `fewbit-train`; here by hand.
+    #[test]
+    fn nesterov_steps_from_where_the_velocity_leads() {
+        for level in Level::all() {
+            let (mut p, mut buffer) = ([1.0, -1.0], [9.0; 2]);
+            let settings =
+                Sgd { learning_rate: 0.5, momentum: 0.5, nesterov: true, weight_decay: 0.0 };
+            sgd_at(level, &mut p, &[1.0, 2.0], &mut buffer, 1, &settings, Clip::None);
+            assert_eq!((p, buffer), ([0.25, -2.5], [1.0, 2.0]));
+            sgd_at(level, &mut p, &[0.0, 1.0], &mut buffer, 2, &settings, Clip::None);
+            assert_eq!((p, buffer), ([0.125, -3.5], [0.5, 2.0]));
+        }
+    }
+
+    /// Without gradients the step of AdamW is the decay alone, which Adam's would be divided by its own size.
+    #[test]
+    fn decoupled_decay_shrinks_by_itself() {
+        for level in Level::all() {
+            let settings =
+                Adam { learning_rate: 0.5, decoupled_weight_decay: 0.5, ..Adam::default() };
+            let (mut p, mut m, mut v) = ([4.0, -8.0, 0.0], [0.0; 3], [0.0; 3]);
+            adam_at(level, &mut p, &[0.0; 3], &mut m, &mut v, 1, &settings, Clip::None);
+            assert_eq!((p, m, v), ([3.0, -6.0, 0.0], [0.0; 3], [0.0; 3]));
+        }
+    }
+
+    #[test]
+    fn averages_are_the_same_on_every_level_and_in_blocks() {
+        for len in [0, 1, 7, 8, 9, 1000, BLOCK * 3 + 5] {
+            for decay in [0.0, 0.25, 0.9, 0.999, 1.0] {
+                let (start, x) = (values(7, len, 1.0), values(8, len, 3.0));
+                let weight = (1.0 - decay) as f32;
+                for level in Level::all() {
+                    let mut a = start.clone();
+                    average_at(level, &mut a, &x, decay);
+                    for i in 0..len {
+                        let wide = |x: f32| f64::from(x);
+                        let exact = wide(start[i]) + (1.0 - decay) * (wide(x[i]) - wide(start[i]));
+                        assert!((wide(a[i]) - exact).abs() < 1e-6, "{decay} {i}");
+                        if weight < 0.5 {
+                            assert_eq!(a[i], start[i] + weight * (x[i] - start[i]));
+                        }
+                    }
+                    match decay {
+                        0.0 => assert_eq!(a, x),
+                        1.0 => assert_eq!(a, start),
+                        _ => {}
+                    }
+                }
+            }
         }
     }
 

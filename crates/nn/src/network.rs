@@ -1,5 +1,6 @@
 //! Networks: layers built from a description, run forward for training and evaluation.
 
+mod average;
 mod blocks;
 mod cnv;
 mod fc;

@@ -1,6 +1,7 @@
 //! Checkpoints: everything that a killed run needs to end in the same bits, in a safetensors file.
 //!
-//! A file holds the tensors `model.<name>`, `optimizer.first_moment.<parameter>`,
+//! A file holds the tensors `model.<name>` of the network that is evaluated, with weight averaging also
+//! `training.<name>` of the network that the optimizer goes on from, `optimizer.first_moment.<parameter>`,
 //! `optimizer.second_moment.<parameter>`, `optimizer.velocity.<parameter>` and
 //! `optimizer.steps.<parameter>`, and one entry of metadata, `fewbit`: a JSON document with the
 //! version of the program, the recipe, the progress and a checksum over everything.
@@ -26,8 +27,10 @@ pub struct Checkpoint {
     pub recipe: Recipe,
     /// How far the training has come.
     pub progress: Progress,
-    /// The network's tensors by name.
+    /// The tensors by name of the network that is evaluated: with weight averaging, the average.
     pub model: BTreeMap<String, StateTensor>,
+    /// With weight averaging, those of the network that the optimizer goes on from.
+    pub training: Option<BTreeMap<String, StateTensor>>,
     /// What the optimizer remembers, by parameter.
     pub optimizer: BTreeMap<String, Moments>,
     /// The version of the program that wrote it.
@@ -61,6 +64,7 @@ pub enum Moments {
 
 /// Names of tensors begin with these.
 const MODEL: &str = "model.";
+const TRAINING: &str = "training.";
 const FIRST_MOMENT: &str = "optimizer.first_moment.";
 const SECOND_MOMENT: &str = "optimizer.second_moment.";
 const VELOCITY: &str = "optimizer.velocity.";
@@ -80,7 +84,13 @@ impl Checkpoint {
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let file = PathBuf::from("checkpoint");
-        Self { recipe, progress, model, optimizer, version, file, foreign: false }
+        let training = None;
+        Self { recipe, progress, model, training, optimizer, version, file, foreign: false }
+    }
+
+    /// Says that the model is an average, and what the optimizer goes on from.
+    pub fn with_training(self, training: BTreeMap<String, StateTensor>) -> Self {
+        Self { training: Some(training), ..self }
     }
 
     /// Reads a file.

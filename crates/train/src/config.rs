@@ -1,19 +1,21 @@
 //! What a training is: the settings that decide its result, and those that only say where and how
 //! it runs. Nothing is optional here; what the user left out has been filled in.
 
+mod augment;
 mod names;
+mod recipe;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fewbit_data::DatasetName;
-use fewbit_nn::config::{NetworkConfig, Quantization};
+use fewbit_nn::config::NetworkConfig;
 use serde::{Deserialize, Serialize};
 
-pub use names::{Loss, Optim};
+pub use augment::Augment;
+pub use names::{Decayed, Loss, Optim};
+pub use recipe::Recipe;
 
-use crate::error::{Error, ErrorKind};
-use crate::schedule::{Schedule, Scheduler};
+use crate::error::Error;
 
 /// A resolved plan, as a run folder keeps it in `config.toml`.
 ///
@@ -33,48 +35,6 @@ pub struct TrainConfig {
     pub recipe: Recipe,
     /// Where and how it runs.
     pub run: RunOptions,
-}
-
-/// The settings that decide the result: the same recipe gives the same bits, on any number of
-/// threads. Checkpoints contain it.
-///
-/// # Source
-/// training.md 4.1; the fields have the names of the flags.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recipe {
-    /// The data.
-    #[serde(with = "names::dataset")]
-    pub dataset: DatasetName,
-    /// Only the first so many images of each part of the data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    /// Images per optimizer step.
-    pub batch_size: usize,
-    /// Ways through the training images.
-    pub epochs: u64,
-    /// The learning rate that the scheduler starts from.
-    pub lr: f64,
-    /// The optimizer.
-    pub optim: Optim,
-    /// Momentum of SGD; Adam has none.
-    pub momentum: f64,
-    /// Times the parameter, added to its gradient.
-    pub weight_decay: f64,
-    /// The loss.
-    pub loss: Loss,
-    /// How the learning rate changes.
-    pub scheduler: Scheduler,
-    /// Epochs after which [`Scheduler::Step`] lowers the learning rate.
-    pub milestones: Vec<u64>,
-    /// Decides initial weights, the order of the images and what dropout drops.
-    pub random_seed: u64,
-    /// Whether to stop when the test accuracy has not improved for `patience` epochs.
-    pub early_stopping: bool,
-    /// Epochs without improvement after which early stopping stops.
-    pub patience: u64,
-    /// The network. Last, because TOML wants tables after plain values.
-    pub network: NetworkConfig,
 }
 
 /// The settings that do not change the result.
@@ -178,6 +138,7 @@ impl Default for RunOptions {
     }
 }
 
+<<<<<<< HEAD
 impl Recipe {
     /// The defaults of the published example for a network.
     pub fn new(network: NetworkConfig) -> Self {
@@ -362,13 +323,19 @@ fn collect(path: &str, value: &toml::Value, into: &mut BTreeMap<String, String>)
     }
 }
 
+=======
+>>>>>>> 096ec48 (train: Nesterov, AdamW, label smoothing, weight averaging, warm-up, augmentation as options)
 fn at_least_one(field: &'static str, value: u64) -> Result<(), Error> {
     if value == 0 { Err(Error::invalid(field, value, "1 or more")) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use fewbit_data::DatasetName;
+    use fewbit_nn::config::Quantization;
+
     use super::*;
+    use crate::schedule::Scheduler;
 
     /// A name that the message must contain, and what makes the case.
     type Case<T> = (&'static str, fn(&mut T));
@@ -412,6 +379,30 @@ mod tests {
         assert_eq!(TrainConfig::from_toml(&text, Path::new("c.toml")).unwrap(), config);
     }
 
+    /// Files of earlier versions know nothing of later options: what is not used is not written, so that
+    /// they, and checksums over them, stay what they were.
+    #[test]
+    fn options_that_are_off_leave_no_trace() {
+        let text = config().to_toml().unwrap();
+        let options =
+            ["augment", "warmup_epochs", "nesterov", "weight_decay_on", "label_smoothing", "ema"];
+        for option in options {
+            assert!(!text.contains(option), "{option}: {text}");
+        }
+        let mut config = config();
+        let recipe = &mut config.recipe;
+        recipe.augment = "crop=2,cutout=8".parse().unwrap();
+        (recipe.optim, recipe.nesterov) = (Optim::Sgd, true);
+        (recipe.loss, recipe.label_smoothing) = (Loss::CrossEntropy, 0.1);
+        (recipe.warmup_epochs, recipe.ema_decay) = (Some(5), Some(0.999));
+        recipe.weight_decay_on = Decayed::Weights;
+        let text = config.to_toml().unwrap();
+        for line in ["augment = \"crop=2,cutout=8\"", "weight_decay_on = \"weights\""] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert_eq!(TrainConfig::from_toml(&text, Path::new("c.toml")).unwrap(), config);
+    }
+
     #[test]
     fn damaged_files_are_refused_with_the_line() {
         let text = config().to_toml().unwrap();
@@ -437,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
-        let cases: [Case<TrainConfig>; 15] = [
+        let cases: [Case<TrainConfig>; 25] = [
             ("batch_size", |c| c.recipe.batch_size = 0),
             ("epochs", |c| c.recipe.epochs = 0),
             ("patience", |c| c.recipe.patience = 0),
@@ -446,6 +437,22 @@ mod tests {
             ("lr", |c| c.recipe.lr = f64::NAN),
             ("momentum", |c| c.recipe.momentum = 1.0),
             ("weight_decay", |c| c.recipe.weight_decay = -1.0),
+            ("nesterov", |c| c.recipe.nesterov = true),
+            ("nesterov", |c| {
+                (c.recipe.nesterov, c.recipe.optim, c.recipe.momentum) = (true, Optim::Sgd, 0.0);
+            }),
+            ("label_smoothing", |c| c.recipe.label_smoothing = 0.1),
+            ("label_smoothing", |c| {
+                (c.recipe.loss, c.recipe.label_smoothing) = (Loss::CrossEntropy, 1.5);
+            }),
+            ("ema_decay", |c| c.recipe.ema_decay = Some(1.0)),
+            ("ema_decay", |c| c.recipe.ema_decay = Some(-0.1)),
+            ("warmup_epochs", |c| c.recipe.warmup_epochs = Some(1001)),
+            ("warmup_epochs", |c| {
+                (c.recipe.scheduler, c.recipe.warmup_epochs) = (Scheduler::OneCycle, Some(1000));
+            }),
+            ("augment", |c| c.recipe.augment = "crop=29".parse().unwrap()),
+            ("augment", |c| c.recipe.augment = "cutout=29".parse().unwrap()),
             ("random_seed", |c| c.recipe.random_seed = 1 << 63),
             ("milestones", |c| c.recipe.milestones = vec![0]),
             ("dataset", |c| c.recipe.network.image_shape = [3, 32, 32]),
@@ -484,7 +491,7 @@ mod tests {
         let file = Path::new("last.safetensors");
         let longer = Recipe { epochs: 2000, early_stopping: true, patience: 5, ..saved.clone() };
         longer.check_continues(&saved, file).unwrap();
-        let cases: [Case<Recipe>; 10] = [
+        let cases: [Case<Recipe>; 16] = [
             ("limit", |r| r.limit = Some(10)),
             ("dataset", |r| r.dataset = DatasetName::Glyphs),
             ("batch_size", |r| r.batch_size = 50),
@@ -494,6 +501,12 @@ mod tests {
             ("scheduler", |r| r.scheduler = Scheduler::Step),
             ("milestones", |r| r.milestones = vec![]),
             ("random_seed", |r| r.random_seed = 2),
+            ("augment", |r| r.augment = "crop".parse().unwrap()),
+            ("nesterov", |r| r.nesterov = true),
+            ("weight_decay_on", |r| r.weight_decay_on = Decayed::Weights),
+            ("label_smoothing", |r| r.label_smoothing = 0.1),
+            ("warmup_epochs", |r| r.warmup_epochs = Some(1)),
+            ("ema_decay", |r| r.ema_decay = Some(0.9)),
             ("SFC_1W1A", |r| r.network = NetworkConfig::named("SFC_1W1A").unwrap()),
         ];
         for (words, change) in cases {

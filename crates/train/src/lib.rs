@@ -30,7 +30,7 @@ mod trainer;
 pub use accuracy::{Hits, Meter};
 pub use checkpoint::{Checkpoint, Moments};
 pub use clock::{Clock, Timestamp};
-pub use config::{Loss, Optim, Recipe, RunOptions, TrainConfig};
+pub use config::{Augment, Decayed, Loss, Optim, Recipe, RunOptions, TrainConfig};
 pub use divergence::{DeadLayers, LayerCheck};
 pub use error::{Error, ErrorKind};
 pub use evaluation::{Evaluation, evaluate, evaluate_timed};

@@ -9,7 +9,7 @@ use fewbit_nn::ops::{self, Adam, AdamMoments, Clip, Sgd, SgdMomentum};
 use fewbit_nn::{Device, Gradients, Tensor};
 
 use crate::checkpoint::Moments;
-use crate::config::{Optim, Recipe};
+use crate::config::{Decayed, Optim, Recipe};
 use crate::error::Error;
 
 /// Steps of the longest training: more do not fit the numbers of other programs.
@@ -20,7 +20,9 @@ const MAX_STEPS: u64 = 1 << 53;
 pub struct Optimizer {
     optim: Optim,
     momentum: f64,
+    nesterov: bool,
     weight_decay: f64,
+    weight_decay_on: Decayed,
     states: BTreeMap<String, State>,
 }
 
@@ -51,8 +53,9 @@ pub enum GradientCheck {
 impl Optimizer {
     /// An optimizer before its first step.
     pub fn new(recipe: &Recipe) -> Self {
-        let Recipe { optim, momentum, weight_decay, .. } = *recipe;
-        Self { optim, momentum, weight_decay, states: BTreeMap::new() }
+        let Recipe { optim, momentum, nesterov, weight_decay, weight_decay_on, .. } = *recipe;
+        let states = BTreeMap::new();
+        Self { optim, momentum, nesterov, weight_decay, weight_decay_on, states }
     }
 
     /// Takes a step: every parameter that has a gradient is changed, then clipped to its interval.
@@ -97,24 +100,38 @@ impl Optimizer {
     ) {
         if !self.states.contains_key(name) {
             let state = match self.optim {
-                Optim::Adam => State::Adam(AdamMoments::zero(parameter.value())),
+                Optim::Adam | Optim::AdamW => State::Adam(AdamMoments::zero(parameter.value())),
                 Optim::Sgd => State::Sgd(SgdMomentum::zero(parameter.value())),
             };
             self.states.insert(name.to_owned(), state);
         }
         let state = self.states.get_mut(name).expect("it has just been inserted");
-        let weight_decay = self.weight_decay;
+        let decays = match self.weight_decay_on {
+            Decayed::All => true,
+            Decayed::Weights => is_weight(name, parameter),
+        };
+        let weight_decay = if decays { self.weight_decay } else { 0.0 };
         let clipping = parameter.clipping();
         parameter.update(|mut value| {
             let clip = symmetric(clipping);
             match state {
                 State::Adam(moments) => {
-                    let settings = Adam { learning_rate, weight_decay, ..Adam::default() };
+                    let (weight_decay, decoupled_weight_decay) = match self.optim {
+                        Optim::AdamW => (0.0, weight_decay),
+                        Optim::Adam | Optim::Sgd => (weight_decay, 0.0),
+                    };
+                    let settings = Adam {
+                        learning_rate,
+                        weight_decay,
+                        decoupled_weight_decay,
+                        ..Adam::default()
+                    };
                     ops::adam_step(&mut value, gradient, moments, &settings, clip);
                 }
-                State::Sgd(momentum) => {
-                    let settings = Sgd { learning_rate, momentum: self.momentum, weight_decay };
-                    ops::sgd_step(&mut value, gradient, momentum, &settings, clip);
+                State::Sgd(velocity) => {
+                    let (momentum, nesterov) = (self.momentum, self.nesterov);
+                    let settings = Sgd { learning_rate, momentum, nesterov, weight_decay };
+                    ops::sgd_step(&mut value, gradient, velocity, &settings, clip);
                 }
             }
             if let (Clipping::To { low, high }, Clip::None) = (clipping, clip) {
@@ -193,6 +210,12 @@ impl Optimizer {
     }
 }
 
+/// Whether a parameter is a convolution's or a linear layer's weight. Those of normalizations have the same
+/// name, but one dimension.
+fn is_weight(name: &str, parameter: &Parameter) -> bool {
+    name.ends_with(".weight") && parameter.value().shape().len() > 1
+}
+
 /// The interval as the optimizer's pass can clip to it.
 fn symmetric(clipping: Clipping) -> Clip {
     match clipping {
@@ -208,3 +231,6 @@ fn saved(tensor: &Tensor) -> StateTensor {
 fn restored(values: &[f32], shape: &[usize], device: &Device) -> Tensor {
     Tensor::from_vec(values.to_vec(), shape, device)
 }
+
+#[cfg(test)]
+mod tests;

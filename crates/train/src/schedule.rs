@@ -58,6 +58,7 @@ const ONE_CYCLE_END: f64 = 1e4;
 ///     scheduler: Scheduler::Fixed,
 ///     base: 0.02,
 ///     milestones: vec![],
+///     warmup_epochs: None,
 ///     epochs: 200,
 ///     steps_per_epoch: 600,
 /// };
@@ -72,6 +73,9 @@ pub struct Schedule {
     pub base: f64,
     /// Epochs after which [`Scheduler::Step`] lowers the rate.
     pub milestones: Vec<u64>,
+    /// Epochs in which the rate rises; nothing: three tenths of the training with [`Scheduler::OneCycle`],
+    /// none with the others.
+    pub warmup_epochs: Option<u64>,
     /// Epochs of the whole training; changes [`Scheduler::Cosine`] and [`Scheduler::OneCycle`] only.
     pub epochs: u64,
     /// Optimizer steps of an epoch.
@@ -86,9 +90,23 @@ impl Schedule {
     ///
     /// COSINE: `base / 2 * (1 + cos(pi * step / steps))` and ONECYCLE change with every step.
     ///
+    /// A warm-up multiplies the first three by `(step + 1) / (steps of the warm-up)` while it lasts, and
+    /// COSINE falls in what is left; it is the rise of ONECYCLE.
+    ///
     /// # Source
-    /// training.md 4.5; ONECYCLE: PyTorch `OneCycleLR` with its defaults, momentum left alone.
+    /// training.md 4.5; ONECYCLE: PyTorch `OneCycleLR` with its defaults, the warm-up being `pct_start`,
+    /// momentum left alone. Warm-up: P. Goyal et al., "Accurate, large minibatch SGD", 2017.
     pub fn learning_rate(&self, step: u64) -> f64 {
+        let warmup = self.warmup_epochs.unwrap_or(0).saturating_mul(self.steps_per_epoch);
+        if step < warmup && self.scheduler != Scheduler::OneCycle {
+            let part = (step + 1) as f64 / warmup as f64;
+            return part * self.warm_rate(step, warmup);
+        }
+        self.warm_rate(step, warmup)
+    }
+
+    /// The rate without its warm-up of so many steps.
+    fn warm_rate(&self, step: u64, warmup: u64) -> f64 {
         let epochs_finished = step / self.steps_per_epoch.max(1);
         match self.scheduler {
             Scheduler::Fixed => self.base * power(0.5, epochs_finished / HALVING_EPOCHS),
@@ -97,8 +115,9 @@ impl Schedule {
                 self.base * power(STEP_FACTOR, passed as u64)
             }
             Scheduler::Cosine => {
-                let steps = self.steps();
-                between(self.base, 0.0, step.min(steps) as f64 / steps as f64)
+                let steps = self.steps().saturating_sub(warmup).max(1);
+                let step = step.saturating_sub(warmup).min(steps);
+                between(self.base, 0.0, step as f64 / steps as f64)
             }
             Scheduler::OneCycle => self.one_cycle(step),
         }
@@ -114,7 +133,11 @@ impl Schedule {
         let step = step.min(last) as f64;
         let (start, last) = (self.base / ONE_CYCLE_START, last as f64);
         // In a training of a few steps the way up has no length.
-        let top = (ONE_CYCLE_RISE * (last + 1.0) - 1.0).max(0.0);
+        let rise = match self.warmup_epochs {
+            Some(epochs) => epochs.saturating_mul(self.steps_per_epoch) as f64,
+            None => ONE_CYCLE_RISE * (last + 1.0),
+        };
+        let top = (rise - 1.0).max(0.0);
         if step < top {
             between(start, self.base, step / top)
         } else if last > top {
@@ -143,7 +166,8 @@ mod tests {
 
     fn schedule(scheduler: Scheduler, base: f64, epochs: u64) -> Schedule {
         let milestones = vec![100, 150, 200, 250];
-        Schedule { scheduler, base, milestones, epochs, steps_per_epoch: STEPS }
+        let warmup_epochs = None;
+        Schedule { scheduler, base, milestones, warmup_epochs, epochs, steps_per_epoch: STEPS }
     }
 
     /// Every step of the epochs `first..=last` has this rate.
@@ -216,12 +240,47 @@ mod tests {
         }
     }
 
+    /// Computed with PyTorch 2.8, as above with `pct_start=.5`: two of four epochs.
+    #[test]
+    fn the_rise_of_one_cycle_is_its_warm_up() {
+        let one_cycle =
+            Schedule { warmup_epochs: Some(2), ..schedule(Scheduler::OneCycle, 0.02, 4) };
+        for (step, expected) in PYTORCH_HALF_CYCLE.into_iter().enumerate() {
+            let rate = one_cycle.learning_rate(step as u64);
+            assert!(
+                (rate - expected).abs() <= 1e-15 * expected + 1e-19,
+                "step {step}: {rate}, not {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn warm_ups_are_straight() {
+        for scheduler in [Scheduler::Fixed, Scheduler::Step, Scheduler::Cosine] {
+            let warm = Schedule { warmup_epochs: Some(2), ..schedule(scheduler, 0.5, 4) };
+            let rates: Vec<f64> = (0..=12).map(|step| warm.learning_rate(step)).collect();
+            for (step, rate) in rates[..6].iter().enumerate() {
+                assert_eq!(*rate, (step + 1) as f64 / 6.0 * 0.5, "{scheduler}");
+            }
+            // At the top, and then what there is without a warm-up, in what is left.
+            let left = schedule(scheduler, 0.5, 2);
+            for step in 0..=6 {
+                assert_eq!(rates[6 + step], left.learning_rate(step as u64), "{scheduler}");
+            }
+        }
+    }
+
     #[test]
     fn short_trainings_have_a_rate() {
         for scheduler in Scheduler::ALL {
             for epochs in 0..5 {
-                for steps_per_epoch in 0..3 {
-                    let short = Schedule { steps_per_epoch, ..schedule(scheduler, 0.5, epochs) };
+                for (steps_per_epoch, warmup) in (0..3).flat_map(|n| (0..4).map(move |w| (n, w))) {
+                    let warmup_epochs = Some(warmup).filter(|&epochs| epochs < 3);
+                    let short = Schedule {
+                        steps_per_epoch,
+                        warmup_epochs,
+                        ..schedule(scheduler, 0.5, epochs)
+                    };
                     for step in 0..10 {
                         let rate = short.learning_rate(step);
                         assert!((0.0..=0.5).contains(&rate), "{short:?} at step {step}: {rate}");
@@ -243,6 +302,21 @@ mod tests {
         0.005661219964173985,
         0.002669550603776612,
         0.0006913397485079044,
+        8e-08,
+    ];
+
+    const PYTORCH_HALF_CYCLE: [f64; 12] = [
+        0.0007999999999999986,
+        0.0026334368540005017,
+        0.007433436854000504,
+        0.013366563145999495,
+        0.018166563145999494,
+        0.02,
+        0.01866025939682824,
+        0.01500002,
+        0.01000004,
+        0.005000060000000003,
+        0.0013398206031717643,
         8e-08,
     ];
 }

@@ -23,6 +23,8 @@ pub struct Examples<'a> {
 pub struct StepSettings {
     /// What is made small.
     pub loss: Loss,
+    /// Part of the target of [`Loss::CrossEntropy`] that is spread over all classes.
+    pub label_smoothing: f64,
     /// How far to go.
     pub learning_rate: f64,
     /// Number of steps before this one; dropout draws by it.
@@ -77,7 +79,9 @@ pub fn train_step(
     drop(images);
     let loss = match settings.loss {
         Loss::SquareHinge => ops::square_hinge_loss(&logits, labels),
-        Loss::CrossEntropy => ops::cross_entropy_loss(&logits, labels),
+        Loss::CrossEntropy => {
+            ops::smoothed_cross_entropy_loss(&logits, labels, settings.label_smoothing)
+        }
     };
     let loss = loss.map_err(refused)?;
     let value = loss.item();

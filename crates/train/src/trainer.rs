@@ -2,6 +2,7 @@
 
 mod outputs;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Trainer {
     config: TrainConfig,
     schedule: Schedule,
     network: Network,
+    /// With weight averaging, the state of the average: nothing before the first step.
+    average: Option<BTreeMap<String, StateTensor>>,
     optimizer: Optimizer,
     progress: Progress,
     train: Loader,
@@ -75,7 +78,7 @@ impl Trainer {
         let seed = recipe.random_seed;
         let order = LoaderConfig {
             workers: config.run.num_workers,
-            augmentation: recipe.dataset.augmentation(),
+            augmentation: recipe.augment.of(recipe.dataset),
             ..LoaderConfig::shuffled(recipe.batch_size, seed)
         };
         let train = Loader::new(train, order)?;
@@ -88,6 +91,7 @@ impl Trainer {
         Ok(Self {
             schedule: recipe.schedule(train.batches() as u64),
             network: Network::new(&recipe.network, seed, device)?,
+            average: None,
             optimizer: Optimizer::new(recipe),
             config: config.clone(),
             progress,
@@ -135,6 +139,13 @@ impl Trainer {
             return Err(Error::malformed(file, "progress", found, expected));
         }
         trainer.network = checkpoint.network(device)?;
+        if let Some(training) = &checkpoint.training {
+            trainer.average = Some(trainer.network.state());
+            trainer
+                .network
+                .load_state(training, Strictness::Strict)
+                .map_err(|error| named(error, file, "training."))?;
+        }
         trainer.optimizer =
             Optimizer::restore(&config.recipe, &mut trainer.network, &checkpoint.optimizer, file)?;
         trainer.progress = *saved;
@@ -330,6 +341,7 @@ impl Trainer {
         let settings = StepSettings {
             layers,
             loss: self.config.recipe.loss,
+            label_smoothing: self.config.recipe.label_smoothing,
             learning_rate,
             step: self.progress.steps,
             check: if self.config.run.detect_nan { GradientCheck::On } else { GradientCheck::Off },
@@ -340,7 +352,10 @@ impl Trainer {
             Error::from(ErrorKind::NotFinite { what, value, epoch, step, learning_rate, place })
         };
         match taken {
-            Ok(result) => Ok((result, learning_rate)),
+            Ok(result) => {
+                self.average();
+                Ok((result, learning_rate))
+            }
             Err(StepError::Loss(value)) => {
                 let steps = self.progress.steps;
                 let place = divergence::first_not_finite(&mut self.network, &images, steps);
@@ -350,6 +365,15 @@ impl Trainer {
                 Err(not_finite(format!("a gradient of {}", bad.parameter), bad.value, None))
             }
             Err(StepError::Refused(error)) => Err(error),
+        }
+    }
+
+    /// Moves the average, if there is to be one, towards the network after a step.
+    fn average(&mut self) {
+        let Some(decay) = self.config.recipe.ema_decay else { return };
+        match &mut self.average {
+            None => self.average = Some(self.network.state()),
+            Some(average) => self.network.average_into(average, decay),
         }
     }
 
@@ -403,8 +427,10 @@ impl Trainer {
         clock: &dyn Clock,
     ) -> Result<Evaluation, Error> {
         let Recipe { batch_size, loss, .. } = self.config.recipe;
+        let mut averaged = self.averaged()?;
+        let network = averaged.as_mut().unwrap_or(&mut self.network);
         let evaluation =
-            evaluate_timed(&mut self.network, &self.test, batch_size, loss, clock, &mut |line| {
+            evaluate_timed(network, &self.test, batch_size, loss, clock, &mut |line| {
                 observer.on_test_batch(&TestBatch {
                     batch: line.batch + 1,
                     batches: line.batches,
@@ -416,10 +442,24 @@ impl Trainer {
         Ok(evaluation)
     }
 
+    /// The network with the averaged weights, if there are any.
+    fn averaged(&self) -> Result<Option<Network>, Error> {
+        let Some(state) = &self.average else { return Ok(None) };
+        let Recipe { network, random_seed, .. } = &self.config.recipe;
+        let mut averaged = Network::new(network, *random_seed, self.network.device())?;
+        averaged.load_state(state, Strictness::Strict)?;
+        Ok(Some(averaged))
+    }
+
     /// The state between two steps.
     pub fn checkpoint(&self) -> Checkpoint {
         let recipe = self.config.recipe.clone();
-        Checkpoint::new(recipe, self.progress, self.network.state(), self.optimizer.state())
+        let (own, optimizer) = (self.network.state(), self.optimizer.state());
+        match &self.average {
+            None => Checkpoint::new(recipe, self.progress, own, optimizer),
+            Some(average) => Checkpoint::new(recipe, self.progress, average.clone(), optimizer)
+                .with_training(own),
+        }
     }
 
     /// The settings.
@@ -432,7 +472,7 @@ impl Trainer {
         &self.progress
     }
 
-    /// The network as it is now.
+    /// The network that is trained, as it is now.
     pub fn network_mut(&mut self) -> &mut Network {
         &mut self.network
     }

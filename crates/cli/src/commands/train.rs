@@ -287,7 +287,9 @@ fn say_import(
         ("optim", flags.optim.to_string(), found.optim.to_string()),
         ("lr", flags.lr.to_string(), found.lr.to_string()),
         ("momentum", flags.momentum.to_string(), found.momentum.to_string()),
+        ("nesterov", flags.nesterov.to_string(), found.nesterov.to_string()),
         ("weight_decay", flags.weight_decay.to_string(), found.weight_decay.to_string()),
+        ("weight_decay_on", flags.weight_decay_on.to_string(), found.weight_decay_on.to_string()),
     ];
     for (name, flag, found) in settings.iter().filter(|(_, flag, found)| flag != found) {
         console.say(format!("{name} {found} instead of {flag}, as the optimizer was saved"));

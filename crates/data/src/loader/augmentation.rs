@@ -1,5 +1,8 @@
 //! Training images that are never twice the same: moved, mirrored, partly hidden.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::epoch::value;
 use crate::Error;
 use crate::random::Random;
@@ -45,6 +48,69 @@ impl Augmentation {
             }
         }
         Ok(())
+    }
+}
+
+/// `none`, or what is done, separated by commas: `crop=4,flip,cutout=16`.
+impl fmt::Display for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { crop_padding, horizontal_flip, cutout } = *self;
+        let parts = [
+            (crop_padding > 0).then(|| format!("crop={crop_padding}")),
+            horizontal_flip.then(|| "flip".to_owned()),
+            (cutout > 0).then(|| format!("cutout={cutout}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.pad(if parts.is_empty() { "none".to_owned() } else { parts.join(",") }.as_str())
+    }
+}
+
+/// Reads what is printed, in any order; `crop` alone has a padding of 4.
+///
+/// # Examples
+/// ```
+/// use fewbit_data::Augmentation;
+/// assert_eq!("crop,flip".parse::<Augmentation>()?, Augmentation::CROP_AND_FLIP);
+/// let shift: Augmentation = "crop=2".parse()?;
+/// assert_eq!((shift.crop_padding, shift.to_string().as_str()), (2, "crop=2"));
+/// # Ok::<(), fewbit_data::Error>(())
+/// ```
+impl FromStr for Augmentation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = |found: &str, expected: &str| {
+            Error::bad_value("augmentation", format!("{found:?}"), expected.to_owned())
+        };
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self::NONE);
+        }
+        let mut chosen = Self::NONE;
+        for part in text.split(',').map(str::trim) {
+            let (name, size) = match part.split_once('=') {
+                Some((name, size)) => {
+                    let number = size.trim().parse().ok().filter(|&size: &usize| size > 0);
+                    let number = number.ok_or_else(|| bad(part, "a number of pixels above 0"))?;
+                    (name.trim(), Some(number))
+                }
+                None => (part, None),
+            };
+            let twice = match (name.to_ascii_lowercase().as_str(), size) {
+                ("crop", size) => {
+                    std::mem::replace(&mut chosen.crop_padding, size.unwrap_or(4)) > 0
+                }
+                ("flip", None) => std::mem::replace(&mut chosen.horizontal_flip, true),
+                ("cutout", Some(size)) => std::mem::replace(&mut chosen.cutout, size) > 0,
+                ("cutout", None) => {
+                    return Err(bad(part, "the side of the square, as in cutout=16"));
+                }
+                _ => return Err(bad(part, "none, or some of crop=N, flip, cutout=N with commas")),
+            };
+            if twice {
+                return Err(bad(text, "each alteration once"));
+            }
+        }
+        Ok(chosen)
     }
 }
 

@@ -193,3 +193,36 @@ fn defaults_and_impossible_settings() {
         assert!(error.to_string().contains("at most 6"), "{error}");
     }
 }
+
+#[test]
+fn names_say_what_is_done() {
+    let all = Augmentation { crop_padding: 3, horizontal_flip: true, cutout: 5 };
+    for (name, expected) in [
+        ("none", Augmentation::NONE),
+        ("crop=4,flip", Augmentation::CROP_AND_FLIP),
+        ("crop=3,flip,cutout=5", all),
+        ("cutout=16", Augmentation { cutout: 16, ..Augmentation::NONE }),
+    ] {
+        assert_eq!(name.parse::<Augmentation>().unwrap(), expected, "{name}");
+        assert_eq!(expected.to_string(), name);
+    }
+    assert_eq!("Cutout=5, FLIP ,crop = 3".parse::<Augmentation>().unwrap(), all);
+    assert_eq!("NONE".parse::<Augmentation>().unwrap(), Augmentation::NONE);
+    for (name, words) in [
+        ("", "crop=N"),
+        ("crop,", "crop=N"),
+        ("crop,none", "crop=N"),
+        ("rotate=3", "rotate=3"),
+        ("flip=2", "flip=2"),
+        ("crop=0", "above 0"),
+        ("crop=-1", "above 0"),
+        ("cutout", "cutout=16"),
+        ("cutout=x", "cutout=x"),
+        ("crop=2,crop=3", "once"),
+        ("flip,flip", "once"),
+    ] {
+        let error = name.parse::<Augmentation>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadValue);
+        assert!(error.to_string().contains(words), "{name}: {error}");
+    }
+}

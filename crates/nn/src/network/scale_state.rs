@@ -12,9 +12,10 @@ use crate::tensor::Tensor;
 /// Brevitas' name.
 pub const VALUE: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.value";
 /// While it is measured: how often it has been.
-const PASSES: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.counter";
+pub const PASSES: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.counter";
 /// While it is measured: the parameter, which waits.
-const PARAMETER: &str = "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.waiting";
+pub const PARAMETER: &str =
+    "act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.waiting";
 
 /// The mean of what a scale that is always measured has met.
 ///

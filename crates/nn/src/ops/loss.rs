@@ -14,12 +14,16 @@ use crate::error::{Error, ErrorKind};
 use crate::tensor::Tensor;
 
 /// Which loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
     /// The mean over all logits of `max(0, 1 - p t)^2`; `t` is +1 at the label and -1 elsewhere.
     SquareHinge,
-    /// The mean over the batch of `-log softmax(p)[label]`.
-    CrossEntropy,
+    /// The mean over the batch of `-sum(t log softmax(p))`; `t` is `1 - smoothing` at the label, and
+    /// `smoothing / C` more everywhere.
+    CrossEntropy {
+        /// Part of the target that is spread over all classes.
+        smoothing: f64,
+    },
 }
 
 extension! {
@@ -50,12 +54,14 @@ extension! {
                     let value = (gap.clone() * gap.clone()).total() / count;
                     (value.0, (t * -2.0 * gap / count).0)
                 }
-                Loss::CrossEntropy => {
-                    let target = chosen(1.0, 0.0);
+                Loss::CrossEntropy { smoothing } => {
+                    let share = smoothing / shape[1] as f64;
+                    let target = chosen((1.0 - smoothing + share) as f32, share as f32);
                     let count = shape[0] as f32;
                     let shifted = p.clone() - p.clone().max_along(1);
                     let exponentials = shifted.clone().exp();
                     let total = exponentials.clone().sum_over([1]);
+                    // The targets of an image add up to one.
                     let picked = (shifted * target.clone()).sum_over([1]);
                     let value = (total.clone().log() - picked).total() / count;
                     (value.0, ((exponentials / total - target) / count).0)
@@ -72,7 +78,9 @@ impl Losses for Flex {
         let mut gradient = vec![0.0; slice(&logits).len()];
         let value = match loss {
             Loss::SquareHinge => kernel::square_hinge(slice(&logits), &labels, &mut gradient),
-            Loss::CrossEntropy => kernel::cross_entropy(slice(&logits), &labels, &mut gradient),
+            Loss::CrossEntropy { smoothing } => {
+                kernel::cross_entropy(slice(&logits), &labels, smoothing, &mut gradient)
+            }
         };
         (tensor(vec![value], [1].into()), tensor(gradient, logits.shape()))
     }
@@ -125,7 +133,26 @@ pub fn square_hinge_loss(logits: &Tensor, labels: &[u8]) -> Result<Tensor, Error
 /// # Errors
 /// [`ErrorKind::ShapeMismatch`] or [`ErrorKind::LabelOutOfRange`] if logits and labels do not fit.
 pub fn cross_entropy_loss(logits: &Tensor, labels: &[u8]) -> Result<Tensor, Error> {
-    compute(logits, labels, Loss::CrossEntropy)
+    compute(logits, labels, Loss::CrossEntropy { smoothing: 0.0 })
+}
+
+/// Cross entropy with label smoothing: the mean over the batch of `-sum(t log softmax(logits))`, where
+/// `t` is `1 - smoothing` at the label and `smoothing / C` more everywhere.
+///
+/// # Shape
+/// `logits`: `[N, C]`, `labels`: `[N]`; the loss: `[1]`.
+/// # Gradient
+/// `(softmax(p) - t) / N`, times the incoming gradient.
+/// # Errors
+/// [`ErrorKind::ShapeMismatch`] or [`ErrorKind::LabelOutOfRange`] if logits and labels do not fit.
+/// # Source
+/// PyTorch `CrossEntropyLoss(label_smoothing=smoothing)`.
+pub fn smoothed_cross_entropy_loss(
+    logits: &Tensor,
+    labels: &[u8],
+    smoothing: f64,
+) -> Result<Tensor, Error> {
+    compute(logits, labels, Loss::CrossEntropy { smoothing })
 }
 
 fn compute(logits: &Tensor, labels: &[u8], loss: Loss) -> Result<Tensor, Error> {

@@ -1,6 +1,6 @@
 //! Optimizer steps, outside of any graph and in place where nothing else holds the parameter.
 
-pub use fewbit_kernels::optimizer::{Adam, Clip, Sgd};
+pub use fewbit_kernels::optimizer::{Adam, Clip, Sgd, average};
 
 use crate::tensor::Tensor;
 
@@ -41,13 +41,13 @@ impl SgdMomentum {
 
 /// Takes one Adam step.
 ///
-/// `g += wd p; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g;
+/// `g += wd p; p *= 1 - lr dwd; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g;
 /// p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)`, then clips.
 ///
 /// # Panics
 /// If the parameter, its gradient and its state differ in size.
 /// # Source
-/// PyTorch `Adam` without `amsgrad`, with coupled weight decay.
+/// PyTorch `Adam` without `amsgrad`; with the decoupled weight decay alone, `AdamW`.
 pub fn adam_step(
     parameter: &mut Tensor,
     gradient: &Tensor,
@@ -71,12 +71,13 @@ pub fn adam_step(
 
 /// Takes one step of stochastic gradient descent with momentum.
 ///
-/// `g += wd p; buf = momentum buf + g` (the first step: `buf = g`); `p -= lr buf`, then clips.
+/// `g += wd p; buf = momentum buf + g` (the first step: `buf = g`); `p -= lr buf`, with Nesterov
+/// `p -= lr (g + momentum buf)`; then clips.
 ///
 /// # Panics
 /// If the parameter, its gradient and its state differ in size.
 /// # Source
-/// PyTorch `SGD`, neither Nesterov nor dampening.
+/// PyTorch `SGD`, no dampening.
 pub fn sgd_step(
     parameter: &mut Tensor,
     gradient: &Tensor,

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::encode::{Metadata, Raw, checksum};
 use super::{
-    Checkpoint, FIRST_MOMENT, FORMAT, METADATA, MODEL, Moments, SECOND_MOMENT, STEPS, VELOCITY,
+    Checkpoint, FIRST_MOMENT, FORMAT, METADATA, MODEL, Moments, SECOND_MOMENT, STEPS, TRAINING,
+    VELOCITY,
 };
 use crate::config::Optim;
 use crate::error::{Error, ErrorKind};
@@ -37,10 +38,18 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
     }
     metadata.recipe.validate().map_err(|error| in_file(error, file))?;
     let mut model = BTreeMap::new();
+    let mut training = BTreeMap::new();
     let mut parts = Parts::default();
     for (name, raw) in tensors {
         if let Some(own) = name.strip_prefix(MODEL) {
             model.insert(own.to_owned(), state_tensor(file, &name, &raw)?);
+        } else if let Some(own) = name.strip_prefix(TRAINING) {
+            if metadata.recipe.ema_decay.is_none() {
+                let place = format!("tensor {name:?}");
+                let expected = "nothing, as the weights are not averaged";
+                return Err(Error::malformed(file, place, "a tensor", expected));
+            }
+            training.insert(own.to_owned(), state_tensor(file, &name, &raw)?);
         } else if let Some(own) = name.strip_prefix(STEPS) {
             parts.steps.insert(own.to_owned(), counter(file, &name, &raw)?);
         } else if let Some((part, own)) = parts.of(&name) {
@@ -51,7 +60,7 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
                 file,
                 place,
                 "a name without meaning",
-                "model.* or optimizer.*",
+                "model.*, training.* or optimizer.*",
             ));
         }
     }
@@ -61,6 +70,7 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
         recipe,
         progress,
         model,
+        training: (!training.is_empty()).then_some(training),
         optimizer,
         version,
         file: file.to_owned(),
@@ -140,7 +150,7 @@ impl Parts {
                 tensor.ok_or_else(|| Error::malformed(file, place, "nothing", "a tensor"))
             };
             let moments = match optim {
-                Optim::Adam => Moments::Adam {
+                Optim::Adam | Optim::AdamW => Moments::Adam {
                     steps,
                     first: take(FIRST_MOMENT)?,
                     second: take(SECOND_MOMENT)?,

@@ -8,7 +8,8 @@ use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Checkpoint, FIRST_MOMENT, FORMAT, METADATA, MODEL, Moments, SECOND_MOMENT, STEPS, VELOCITY,
+    Checkpoint, FIRST_MOMENT, FORMAT, METADATA, MODEL, Moments, SECOND_MOMENT, STEPS, TRAINING,
+    VELOCITY,
 };
 use crate::config::Recipe;
 use crate::progress::Progress;
@@ -95,6 +96,9 @@ fn tensors(checkpoint: &Checkpoint) -> BTreeMap<String, Raw<'_>> {
     let mut tensors = BTreeMap::new();
     for (name, tensor) in &checkpoint.model {
         tensors.insert(format!("{MODEL}{name}"), raw(tensor));
+    }
+    for (name, tensor) in checkpoint.training.iter().flatten() {
+        tensors.insert(format!("{TRAINING}{name}"), raw(tensor));
     }
     for (name, moments) in &checkpoint.optimizer {
         let count = match moments {

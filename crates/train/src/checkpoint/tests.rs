@@ -23,7 +23,7 @@ fn checkpoint(optim: Optim) -> Checkpoint {
         ("features.3.num_batches_tracked".to_owned(), StateTensor::counter(i64::MIN)),
     ]);
     let moments = |tensor: &StateTensor| match optim {
-        Optim::Adam => {
+        Optim::Adam | Optim::AdamW => {
             Moments::Adam { steps: u64::MAX, first: tensor.clone(), second: tensor.clone() }
         }
         Optim::Sgd => Moments::Sgd { steps: 7, velocity: tensor.clone() },

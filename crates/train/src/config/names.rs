@@ -14,9 +14,25 @@ pub enum Optim {
     /// Adam with PyTorch's constants: decays 0.9 and 0.999, epsilon 1e-8.
     #[serde(rename = "ADAM")]
     Adam,
+    /// Adam with decoupled weight decay.
+    #[serde(rename = "ADAMW")]
+    AdamW,
     /// Stochastic gradient descent with momentum.
     #[serde(rename = "SGD")]
     Sgd,
+}
+
+/// Which parameters decay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decayed {
+    /// All, as in the published example and in PyTorch.
+    #[default]
+    #[serde(rename = "all")]
+    All,
+    /// The weights of convolutions and linear layers: neither biases, nor normalizations, nor learned
+    /// scales, whose size means something of its own.
+    #[serde(rename = "weights")]
+    Weights,
 }
 
 /// The losses.
@@ -32,13 +48,27 @@ pub enum Loss {
 
 impl Optim {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Adam, Self::Sgd];
+    pub const ALL: [Self; 3] = [Self::Adam, Self::AdamW, Self::Sgd];
 
     /// The name on the command line and in files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Adam => "ADAM",
+            Self::AdamW => "ADAMW",
             Self::Sgd => "SGD",
+        }
+    }
+}
+
+impl Decayed {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::All, Self::Weights];
+
+    /// The name on the command line and in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Weights => "weights",
         }
     }
 }
@@ -82,6 +112,7 @@ macro_rules! by_name {
 
 by_name! {
     Optim, "optimizer";
+    Decayed, "choice of parameters";
     Loss, "loss";
     Scheduler, "scheduler";
 }
@@ -112,6 +143,11 @@ mod tests {
             assert_eq!(serde_json::to_string(&one).unwrap(), format!("\"{one}\""));
             count += 1;
         }
+        for one in Decayed::ALL {
+            assert_eq!(one.as_str().to_uppercase().parse::<Decayed>().unwrap(), one);
+            assert_eq!(serde_json::to_string(&one).unwrap(), format!("\"{one}\""));
+            count += 1;
+        }
         for one in Loss::ALL {
             assert_eq!(one.as_str().to_uppercase().parse::<Loss>().unwrap(), one);
             assert_eq!(serde_json::to_string(&one).unwrap(), format!("\"{one}\""));
@@ -122,7 +158,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&one).unwrap(), format!("\"{one}\""));
             count += 1;
         }
-        assert_eq!(count, 8);
+        assert_eq!(count, 11);
         let error = "STOP".parse::<Scheduler>().unwrap_err().to_string();
         assert_eq!(
             error,

@@ -9,7 +9,7 @@ use super::contents::Contents;
 use super::input::quoted;
 use super::value::Value;
 use crate::checkpoint::{Checkpoint, Moments};
-use crate::config::{Optim, Recipe};
+use crate::config::{Decayed, Optim, Recipe};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::schedule::{Schedule, Scheduler};
@@ -103,7 +103,26 @@ impl Contents {
             }
         }
         let number = |field: &str| group.get(field).and_then(Value::as_number);
-        recipe.optim = if group.get("betas").is_some() { Optim::Adam } else { Optim::Sgd };
+        let on = |field: &str| match group.get(field) {
+            None | Some(Value::None) => Ok(None),
+            Some(Value::Bool(on)) => Ok(Some(*on)),
+            Some(other) => {
+                let place = format!("optim_dict[\"param_groups\"][0][\"{field}\"]");
+                Err(Error::malformed(self.file(), place, other, "true or false"))
+            }
+        };
+        let decoupled = on("decoupled_weight_decay")?;
+        let is_adam = group.get("betas").is_some();
+        recipe.optim = match (is_adam, decoupled) {
+            (false, _) => Optim::Sgd,
+            (true, Some(true)) => Optim::AdamW,
+            // Before version 2.6 of PyTorch, the files of Adam and AdamW are alike: the flags tell.
+            (true, None) if recipe.optim == Optim::AdamW => Optim::AdamW,
+            (true, Some(false) | None) => Optim::Adam,
+        };
+        recipe.nesterov = on("nesterov")?.unwrap_or(false) && !is_adam;
+        // There is one group of parameters: all of them decay alike.
+        recipe.weight_decay_on = Decayed::All;
         recipe.momentum = number("momentum").unwrap_or(recipe.momentum);
         recipe.weight_decay = number("weight_decay").unwrap_or(recipe.weight_decay);
         if let Some(next) = number("lr") {
@@ -133,14 +152,12 @@ enum Usual {
     Off,
 }
 
-const UNUSUAL: [(&str, Usual); 7] = [
+const UNUSUAL: [(&str, Usual); 5] = [
     ("betas", Usual::Numbers(&[0.9, 0.999])),
     ("eps", Usual::Numbers(&[1e-8])),
     ("dampening", Usual::Numbers(&[0.0])),
     ("amsgrad", Usual::Off),
     ("maximize", Usual::Off),
-    ("nesterov", Usual::Off),
-    ("decoupled_weight_decay", Usual::Off),
 ];
 
 impl Usual {

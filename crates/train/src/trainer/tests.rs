@@ -9,6 +9,7 @@ use fewbit_nn::config::NetworkConfig;
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::config::{Decayed, Loss, Optim};
 use crate::danger::{Death, count_moments, die_at};
 use crate::metrics::read_metrics;
 use crate::observer::Silent;
@@ -54,6 +55,19 @@ fn plan(experiments: &Path) -> TrainConfig {
     config.run.experiments = experiments.to_owned();
     config.run.log_freq = 2;
     config.run.checkpoint_steps = Some(3);
+    config
+}
+
+/// The same with every option that keeps something between steps, or draws by chance.
+fn modern_plan(experiments: &Path) -> TrainConfig {
+    let mut config = plan(experiments);
+    let recipe = &mut config.recipe;
+    recipe.augment = "crop=2,flip,cutout=6".parse().unwrap();
+    (recipe.optim, recipe.nesterov, recipe.lr) = (Optim::Sgd, true, 0.5);
+    (recipe.weight_decay, recipe.weight_decay_on) = (1e-3, Decayed::Weights);
+    (recipe.loss, recipe.label_smoothing) = (Loss::CrossEntropy, 0.1);
+    (recipe.scheduler, recipe.warmup_epochs) = (Scheduler::OneCycle, Some(1));
+    recipe.ema_decay = Some(0.75);
     config
 }
 
@@ -143,6 +157,10 @@ fn results(config: &TrainConfig) -> Results {
 
 /// The results of a run that nothing happens to.
 fn undisturbed(data: &[Dataset; 2]) -> Results {
+    undisturbed_by(plan, data)
+}
+
+fn undisturbed_by(plan: fn(&Path) -> TrainConfig, data: &[Dataset; 2]) -> Results {
     let parent = tempfile::tempdir().unwrap();
     let config = plan(parent.path());
     let ended = start_or_go_on(&config, data, &mut Silent, &TestClock::default());
@@ -228,6 +246,109 @@ fn broken_off_after_any_batch_a_run_ends_in_the_same_bits() {
         broken += 1;
     }
     assert_eq!(broken, 12);
+}
+
+/// With an average of the weights, momentum, and images that chance alters.
+#[test]
+fn modern_runs_end_in_the_same_bits_too() {
+    let data = data();
+    let expected = undisturbed_by(modern_plan, &data);
+    let last = Checkpoint::from_bytes(&expected.checkpoints[0], Path::new("last")).unwrap();
+    assert_ne!(last.training.as_ref().unwrap(), &last.model);
+    let whole = tempfile::tempdir().unwrap();
+    let moments = count_moments(|| {
+        start_or_go_on(&modern_plan(whole.path()), &data, &mut Silent, &TestClock::default());
+    });
+    // Every third: the others are like their neighbours, and the plain run dies at each.
+    for index in (0..moments).step_by(3) {
+        let parent = tempfile::tempdir().unwrap();
+        let config = modern_plan(parent.path());
+        let run = || start_or_go_on(&config, &data, &mut Silent, &TestClock::default());
+        assert_eq!(die_at(index, run), Death::Died);
+        assert_eq!(run(), Ended::Finished);
+        assert!(results(&config) == expected, "killed at moment {index} of {moments}");
+    }
+    for batches in 1..=EPOCHS * STEPS {
+        let parent = tempfile::tempdir().unwrap();
+        let config = modern_plan(parent.path());
+        let clock = TestClock::default();
+        let ended = start_or_go_on(&config, &data, &mut BreakAfter(batches), &clock);
+        assert_eq!(ended, Ended::Interrupted);
+        start_or_go_on(&config, &data, &mut Silent, &clock);
+        assert!(results(&config) == expected, "broken off after {batches} batches");
+    }
+}
+
+/// The values of a tensor; counters as they are.
+fn wide(tensor: &StateTensor) -> Vec<f64> {
+    match &tensor.data {
+        StateData::F32(values) => values.iter().map(|&value| f64::from(value)).collect(),
+        StateData::I64(values) => values.iter().map(|&value| value as f64).collect(),
+    }
+}
+
+/// The average of what the checkpoints after every step say is the network of the checkpoint, and it is
+/// what was evaluated.
+#[test]
+fn the_averaged_network_is_evaluated_and_saved() {
+    let [train, test] = data();
+    let config = modern_plan(Path::new("."));
+    let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+    assert_eq!(trainer.checkpoint().training, None, "no average before the first step");
+    let mut averages: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for step in 0..STEPS {
+        trainer.run(None, &mut BreakAfter(1), &TestClock::default()).unwrap();
+        let checkpoint = trainer.checkpoint();
+        let own = checkpoint.training.unwrap();
+        assert_eq!(own.len(), checkpoint.model.len());
+        for (name, now) in &own {
+            let is_counter = matches!(now.data, StateData::I64(_));
+            let average = averages.entry(name.clone()).or_insert_with(|| wide(now));
+            for (average, now) in average.iter_mut().zip(wide(now)) {
+                *average = if is_counter { now } else { 0.75 * *average + 0.25 * now };
+            }
+            for (found, expected) in wide(&checkpoint.model[name]).iter().zip(average) {
+                assert!((found - *expected).abs() < 1e-5, "{name} after step {step}");
+            }
+        }
+        assert!(step == 0 || own != checkpoint.model);
+    }
+    let mut one_epoch = config.clone();
+    one_epoch.recipe.epochs = 2;
+    let mut trainer = Trainer::new(&one_epoch, &train, &test, &Device::cpu()).unwrap();
+    trainer.run(None, &mut Silent, &TestClock::default()).unwrap();
+    let checkpoint = trainer.checkpoint();
+    let mut averaged = checkpoint.network(&Device::cpu()).unwrap();
+    let Recipe { batch_size, loss, .. } = one_epoch.recipe;
+    let found = evaluate(&mut averaged, &test, batch_size, loss).unwrap();
+    let record = checkpoint.progress;
+    assert_eq!(record.epochs_finished, 2);
+    let again = evaluate(&mut trainer.averaged().unwrap().unwrap(), &test, 7, loss).unwrap();
+    assert_eq!(found.hits, again.hits);
+}
+
+/// A checkpoint says which of its networks is which; one without an average has one.
+#[test]
+fn a_second_network_without_an_average_is_refused() {
+    let [train, test] = data();
+    let config = modern_plan(Path::new("."));
+    let mut trainer = Trainer::new(&config, &train, &test, &Device::cpu()).unwrap();
+    trainer.run(None, &mut BreakAfter(1), &TestClock::default()).unwrap();
+    let good = trainer.checkpoint();
+    let resume = |checkpoint: &Checkpoint| {
+        let file = Path::new("last.safetensors");
+        let checkpoint = Checkpoint::from_bytes(&checkpoint.to_bytes(), file)?;
+        Trainer::resume(&config, &checkpoint, &train, &test, &Device::cpu())
+    };
+    resume(&good).unwrap();
+    let mut without = good.clone();
+    without.recipe.ema_decay = None;
+    let error = resume(&without).unwrap_err().to_string();
+    assert!(error.contains("training.") && error.contains("not averaged"), "{error}");
+    let mut lacking = good;
+    lacking.training.as_mut().unwrap().remove("features.2.weight").unwrap();
+    let error = resume(&lacking).unwrap_err().to_string();
+    assert!(error.contains("training.features.2.weight"), "{error}");
 }
 
 /// Rates that change with every step, whatever epoch it is in.

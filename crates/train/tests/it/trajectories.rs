@@ -295,6 +295,7 @@ fn losses_follow_the_published_trainer_step_by_step() {
                 assert!(gradients <= LATE_GRADIENTS, "{name}: {gradients}");
             }
             let settings = StepSettings {
+                label_smoothing: 0.0,
                 loss: golden.loss,
                 learning_rate: golden.learning_rate,
                 step: step as u64,

@@ -23,6 +23,10 @@ pub struct TrainArgs {
     /// Use only the first N training and the first N test images
     #[arg(long, value_name = "N", help_heading = "What to train")]
     pub limit: Option<usize>,
+    /// How training images are altered: published (CIFAR-10: crop,flip; others: none), none, or some of
+    /// crop=N (N pixels of padding; alone: 4), flip, cutout=N, with commas [default: published]
+    #[arg(long, value_name = "LIST", help_heading = "What to train")]
+    pub augment: Option<Nullable<String>>,
     /// Train and evaluate without any quantizer: the floating-point baseline
     #[arg(long, help_heading = "What to train")]
     pub disable_quant: bool,
@@ -60,7 +64,7 @@ pub struct TrainArgs {
     /// Learning rate [default: 0.02]
     #[arg(long, value_name = "X", help_heading = "How to train")]
     pub lr: Option<f64>,
-    /// Optimizer: ADAM or SGD [default: ADAM]
+    /// Optimizer: ADAM, ADAMW or SGD [default: ADAM]
     #[arg(long, value_name = "NAME", help_heading = "How to train")]
     pub optim: Option<Nullable<String>>,
     /// Loss: SqrHinge or CrossEntropy [default: SqrHinge]
@@ -73,12 +77,33 @@ pub struct TrainArgs {
     /// Epochs after which STEP lowers the learning rate [default: 100,150,200,250]
     #[arg(long, value_name = "LIST", help_heading = "How to train")]
     pub milestones: Option<Nullable<String>>,
+    /// Epochs in which the learning rate rises: linearly, or with ONECYCLE along a cosine
+    /// [default: 0; ONECYCLE: three tenths of all]
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    pub warmup_epochs: Option<Nullable<u32>>,
     /// Momentum of SGD; ADAM ignores it [default: 0.9]
     #[arg(long, value_name = "X", help_heading = "How to train")]
     pub momentum: Option<f64>,
-    /// L2 term added to the gradient [default: 0]
+    /// Use Nesterov momentum with SGD
+    #[arg(long, overrides_with = "no_nesterov", help_heading = "How to train")]
+    pub nesterov: bool,
+    /// Do not, whatever the recipe says
+    #[arg(long, overrides_with = "nesterov", help_heading = "How to train")]
+    pub no_nesterov: bool,
+    /// L2 term added to the gradient; with ADAMW decoupled from it [default: 0]
     #[arg(long, value_name = "X", help_heading = "How to train")]
     pub weight_decay: Option<f64>,
+    /// What decays: all (as published), or weights: neither biases nor normalizations nor learned scales
+    /// [default: all]
+    #[arg(long, value_name = "WHAT", help_heading = "How to train")]
+    pub weight_decay_on: Option<Nullable<String>>,
+    /// Part of CrossEntropy's target that is spread over all classes [default: 0]
+    #[arg(long, value_name = "X", help_heading = "How to train")]
+    pub label_smoothing: Option<f64>,
+    /// Average the weights over the steps, keeping X of the average each time (such as 0.999): the average
+    /// is evaluated, saved as the best and exported [default: None]
+    #[arg(long, value_name = "X", help_heading = "How to train")]
+    pub ema_decay: Option<Nullable<f64>>,
     /// Seed of initial weights, shuffling and dropout [default: 1]
     #[arg(long, value_name = "N", help_heading = "How to train")]
     pub random_seed: Option<u64>,

@@ -9,7 +9,7 @@ use fewbit_nn::{Device, Network, Pass, Tensor};
 use fewbit_report::{
     BestEpoch, EpochMetrics, Fact, FileRow, LayerRow, RunReport, ValueCount, render_html,
 };
-use fewbit_train::{Checkpoint, EpochRecord, RunFolder, read_metrics};
+use fewbit_train::{Checkpoint, EpochRecord, Recipe, RunFolder, read_metrics};
 
 use super::summary::{Summary, files};
 use crate::environment::Environment;
@@ -56,9 +56,10 @@ pub fn write(
 fn facts(summary: &Summary<'_>, environment: &Environment) -> Vec<Fact> {
     let recipe = &summary.config.recipe;
     let facts = [
-        ("optimizer", format!("{}, learning rate {}", recipe.optim, recipe.lr)),
+        ("optimizer", optimizer(recipe)),
         ("schedule", recipe.scheduler.to_string()),
-        ("loss", recipe.loss.to_string()),
+        ("loss", loss(recipe)),
+        ("training images", recipe.augment.of(recipe.dataset).to_string()),
         ("batch size", recipe.batch_size.to_string()),
         ("device", environment.device.clone()),
         ("processor", environment.cpu.clone()),
@@ -68,6 +69,28 @@ fn facts(summary: &Summary<'_>, environment: &Environment) -> Vec<Fact> {
     let warnings = summary.warnings.iter().map(|warning| ("warning", warning.clone()));
     let facts = facts.into_iter().chain(warnings);
     facts.map(|(name, value)| Fact { name: name.to_owned(), value }).collect()
+}
+
+fn optimizer(recipe: &Recipe) -> String {
+    let mut text = format!("{}, learning rate {}", recipe.optim, recipe.lr);
+    if recipe.nesterov {
+        text.push_str(", Nesterov momentum");
+    }
+    if recipe.weight_decay > 0.0 {
+        let (decay, what) = (recipe.weight_decay, recipe.weight_decay_on);
+        text.push_str(&format!(", weight decay {decay} on {what}"));
+    }
+    if let Some(decay) = recipe.ema_decay {
+        text.push_str(&format!(", weights averaged with decay {decay}"));
+    }
+    text
+}
+
+fn loss(recipe: &Recipe) -> String {
+    match recipe.label_smoothing {
+        0.0 => recipe.loss.to_string(),
+        smoothing => format!("{}, label smoothing {smoothing}", recipe.loss),
+    }
 }
 
 fn metrics(record: &EpochRecord) -> EpochMetrics {

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use fewbit_data::DatasetName;
+use fewbit_data::{Augmentation, DatasetName};
 use fewbit_nn::config::{NetworkConfig, Quantization};
 use fewbit_nn::network::Strictness;
 use fewbit_train::pytorch::Contents;
-use fewbit_train::{Checkpoint, Loss, Optim, RunFolder, Scheduler, TrainConfig};
+use fewbit_train::{Augment, Checkpoint, Decayed, Loss, Optim, RunFolder, Scheduler, TrainConfig};
 
 use super::args::TrainArgs;
 use super::scaling;
 use crate::checkpoints;
-use crate::command_line::given;
+use crate::command_line::{Nullable, given};
 use crate::console::Console;
 use crate::devices::Chosen;
 use crate::failure::{Failure, Hint, Outcome};
@@ -221,6 +221,23 @@ fn apply(args: &TrainArgs, wanted: Option<NetworkConfig>, config: &mut TrainConf
     if let Some(list) = given(&args.milestones) {
         recipe.milestones = numbers("--milestones", &list)?;
     }
+    if let Some(name) = given(&args.weight_decay_on) {
+        recipe.weight_decay_on = named(&name, Decayed::ALL.map(Decayed::as_str))?;
+    }
+    if let Some(choice) = &args.augment {
+        recipe.augment = match choice {
+            Nullable::None => Augment::Chosen(Augmentation::NONE),
+            Nullable::Value(list) => list.parse().context("--augment")?,
+        };
+    }
+    if let Some(epochs) = &args.warmup_epochs {
+        recipe.warmup_epochs = epochs.as_option().map(u64::from);
+    }
+    if let Some(decay) = &args.ema_decay {
+        recipe.ema_decay = decay.as_option();
+    }
+    recipe.nesterov = (recipe.nesterov || args.nesterov) && !args.no_nesterov;
+    replace(&mut recipe.label_smoothing, args.label_smoothing);
     recipe.limit = args.limit.or(recipe.limit);
     recipe.early_stopping |= args.early_stopping;
     replace(&mut recipe.batch_size, args.batch_size.map(|n| n as usize));
@@ -320,13 +337,17 @@ mod tests {
             "--network TFC_2W2A --dataset glyphs --datadir d --experiments e --epochs 3 --lr 0.1 \
              --optim SGD --loss CrossEntropy --scheduler STEP --milestones 1,2 --momentum 0.5 \
              --weight-decay 0.25 --random-seed 9 --early-stopping --patience 4 --batch-size 7 \
-             --log-freq 5 --num-workers 0 --detect-nan --disable-quant --dry-run \
+             --nesterov --weight-decay-on weights --label-smoothing 0.125 --ema-decay 0.99 \
+             --warmup-epochs 1 --augment crop=2 --log-freq 5 --num-workers 0 --detect-nan --disable-quant --dry-run \
              --input-shape 1,1,28,28",
         )
         .unwrap()
         .config;
         let recipe = &config.recipe;
         assert_eq!((recipe.optim, recipe.loss), (Optim::Sgd, Loss::CrossEntropy));
+        assert!(recipe.nesterov && recipe.weight_decay_on == Decayed::Weights);
+        assert_eq!((recipe.label_smoothing, recipe.ema_decay), (0.125, Some(0.99)));
+        assert_eq!((recipe.warmup_epochs, recipe.augment.to_string()), (Some(1), "crop=2".into()));
         assert_eq!(
             (recipe.scheduler, recipe.milestones.as_slice()),
             (Scheduler::Step, &[1, 2][..])
@@ -346,8 +367,10 @@ mod tests {
 
     #[test]
     fn none_is_the_default() {
-        let config =
-            plan("--network TFC_1W1A --optim None --loss None --scheduler None --gpus None");
+        let config = plan(
+            "--network TFC_1W1A --optim None --loss None --scheduler None --gpus None \
+                 --ema-decay None --warmup-epochs None --weight-decay-on None --no-nesterov",
+        );
         assert_eq!(
             config.unwrap().config.recipe,
             plan("--network TFC_1W1A").unwrap().config.recipe
@@ -409,6 +432,8 @@ mod tests {
             ("--state-dict-to-pth --dry-run", "--dry_run", "leave"),
             ("--network TFC_2W2A --act-scaling learned", "--act-scaling", "RESNET18"),
             ("--milestones 1,x", "1,x", "commas"),
+            ("--optim ADAMV", "ADAMV", "ADAMW"),
+            ("--weight-decay-on weight", "weight", "weights"),
         ] {
             let error = plan(line).unwrap_err();
             assert!(error.message().contains(words), "{line}: {error}");

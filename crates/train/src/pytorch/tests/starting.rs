@@ -7,7 +7,7 @@ use fewbit_nn::{Device, Network, NetworkConfig};
 
 use super::*;
 use crate::checkpoint::Moments;
-use crate::config::{Optim, Recipe};
+use crate::config::{Decayed, Optim, Recipe};
 use crate::pytorch::writer::archive;
 use crate::schedule::Scheduler;
 
@@ -95,13 +95,41 @@ fn settings_of_the_file_win() {
 }
 
 #[test]
+fn nesterov_and_decoupled_decay_are_taken_over() {
+    let flags = Recipe { weight_decay_on: Decayed::Weights, ..recipe("TFC_1W1A") };
+    let sgd = |pickle: Pickle| {
+        pickle.text("lr").float(0.1).text("momentum").float(0.5).text("nesterov").op(b"\x88")
+    };
+    let found = saved(3, sgd).settings(&flags, 3).unwrap();
+    assert_eq!((found.optim, found.nesterov), (Optim::Sgd, true));
+    assert_eq!(found.weight_decay_on, Decayed::All, "one group: all alike");
+
+    let nesterov = Recipe { optim: Optim::Sgd, nesterov: true, ..flags.clone() };
+    let found = saved(3, |p| adam(p, 0.1)).settings(&nesterov, 3).unwrap();
+    assert_eq!((found.optim, found.nesterov), (Optim::Adam, false), "the file wins");
+
+    let decoupled =
+        |on: &'static [u8]| saved(3, |p| adam(p, 0.1).text("decoupled_weight_decay").op(on));
+    let adamw = Recipe { optim: Optim::AdamW, ..flags.clone() };
+    for (contents, flags, expected) in [
+        (decoupled(b"\x88"), &flags, Optim::AdamW),
+        (decoupled(b"\x89"), &adamw, Optim::Adam),
+        // Old files do not tell.
+        (saved(3, |p| adam(p, 0.1)), &flags, Optim::Adam),
+        (saved(3, |p| adam(p, 0.1)), &adamw, Optim::AdamW),
+    ] {
+        assert_eq!(contents.settings(flags, 3).unwrap().optim, expected);
+    }
+}
+
+#[test]
 fn settings_that_we_do_not_have_are_refused() {
     type Spoil = fn(Pickle) -> Pickle;
     let cases: [(&str, Spoil); 4] = [
         ("betas", |p| p.text("betas").float(0.5).float(0.999).op(b"\x86")),
         ("eps", |p| p.text("eps").float(1e-4)),
         ("amsgrad", |p| p.text("amsgrad").op(b"\x88")),
-        ("nesterov", |p| p.text("nesterov").op(b"\x88")),
+        ("nesterov", |p| p.text("nesterov").float(1.0)),
     ];
     for (field, spoil) in cases {
         let contents = saved(1, |pickle| spoil(pickle.text("lr").float(0.1)));
