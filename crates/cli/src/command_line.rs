@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{data, eval, export, formats, networks, prove, run, train, verify};
+use crate::commands::{
+    data, eval, export, formats, networks, prove, recipes, run, train, verify,
+};
 
 /// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
 /// that both compute the same.
@@ -40,6 +42,9 @@ pub enum Command {
     /// Train a network and write a run folder; without flags, a demonstration of about a minute
     #[command(after_help = help(train::EXAMPLES, train::NOTES))]
     Train(Box<train::TrainArgs>),
+    /// List the recipes of `train`, or print one
+    #[command(after_help = help(recipes::EXAMPLES, recipes::NOTES))]
+    Recipes(recipes::RecipesArgs),
     /// Measure the accuracy of a checkpoint
     #[command(after_help = help(eval::EXAMPLES, ""))]
     Eval(eval::EvalArgs),

@@ -7,6 +7,7 @@ pub mod export;
 pub mod formats;
 pub mod networks;
 pub mod prove;
+pub mod recipes;
 pub mod run;
 pub mod train;
 pub mod verify;

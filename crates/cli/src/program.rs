@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::command_line::{self, Cli, Command, Common};
 use crate::commands::{
-    data, eval, export, formats, networks, prove, run as run_command, train, verify,
+    data, eval, export, formats, networks, prove, recipes, run as run_command, train, verify,
 };
 use crate::console::{self, Console, Verbosity};
 use crate::failure::{Failure, Hint, Outcome};
@@ -85,6 +85,7 @@ fn limit_instructions() -> Outcome<()> {
 fn dispatch(command: &Command, console: &Console) -> Outcome<Report> {
     match command {
         Command::Train(args) => train::run(args, console),
+        Command::Recipes(args) => recipes::run(args),
         Command::Eval(args) => eval::run(args, console),
         Command::Export(args) => export::run(args, console),
         Command::Verify(args) => verify::run(args, console),

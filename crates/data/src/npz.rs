@@ -18,6 +18,8 @@ pub struct NpzArchive {
     path: PathBuf,
     archive: ZipSliceArchive<Vec<u8>>,
     entries: BTreeMap<String, Entry>,
+    /// Bytes that an array may take.
+    limit: u64,
 }
 
 struct Entry {
@@ -28,6 +30,12 @@ struct Entry {
 
 /// Deflate cannot expand a byte into more than this many.
 const MAX_EXPANSION: u64 = 1032;
+
+/// An array may be so many times as large as the file that it is packed in. Arrays of numbers that mean
+/// something pack ten times, of few-bit numbers twenty times.
+const USUAL_EXPANSION: u64 = 64;
+/// Arrays up to this size are worth no thought.
+const SMALL_ARRAY: u64 = 64 << 20;
 
 impl NpzArchive {
     /// Opens a file and lists its arrays.
@@ -49,6 +57,7 @@ impl NpzArchive {
         let directory = |error: rawzip::Error| {
             Error::malformed(path, "zip directory", error, "a .npz file (a zip archive)")
         };
+        let size = bytes.len() as u64;
         let archive = ZipArchive::from_slice(bytes).map_err(directory)?;
         let mut entries = BTreeMap::new();
         let mut records = archive.entries();
@@ -91,7 +100,13 @@ impl NpzArchive {
                 expected,
             ));
         }
-        Ok(Self { path: path.to_owned(), archive, entries })
+        let limit = size.saturating_mul(USUAL_EXPANSION).max(SMALL_ARRAY);
+        Ok(Self { path: path.to_owned(), archive, entries, limit })
+    }
+
+    /// Allows arrays of so many bytes, instead of 64 times the file's size or 64 MiB.
+    pub fn with_limit(self, limit: u64) -> Self {
+        Self { limit, ..self }
     }
 
     /// Lists the names of the arrays (without `.npy`), sorted.
@@ -131,6 +146,11 @@ impl NpzArchive {
             let found = format!("{length} bytes packed into {}", data.len());
             let expected = format!("at most {MAX_EXPANSION} times as many");
             return Err(Error::malformed(&self.path, place, found, expected));
+        }
+        if length > self.limit {
+            let found = format!("an array of {length} bytes packed into {}", data.len());
+            let expected = format!("at most {} bytes; stored as they are, arrays may have any size", self.limit);
+            return Err(Error::malformed(&self.path, format!("entry `{name}`"), found, expected));
         }
         match entry.method {
             CompressionMethod::STORE => {

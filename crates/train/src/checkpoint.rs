@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use fewbit_nn::network::StateTensor;
 
+pub(crate) use decode::in_file;
+
 use crate::atomic;
 use crate::config::Recipe;
 use crate::error::Error;

@@ -63,6 +63,18 @@ pub enum ErrorKind {
         /// The value that was asked for.
         wanted: String,
     },
+    /// A key in a file that means nothing.
+    #[error("{}: {place}: unknown key {key:?}, expected one of {}", file.display(), quoted(known))]
+    UnknownKey {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        place: String,
+        /// The key.
+        key: String,
+        /// The keys there are.
+        known: Vec<String>,
+    },
     /// A setting that cannot be.
     #[error("{field} is {value}, expected {expected}")]
     InvalidConfig {
@@ -141,6 +153,7 @@ impl Error {
             ErrorKind::Io { .. }
             | ErrorKind::Malformed { .. }
             | ErrorKind::InvalidConfig { .. }
+            | ErrorKind::UnknownKey { .. }
             | ErrorKind::UnknownName { .. } => None,
         }
     }
@@ -172,6 +185,11 @@ impl Error {
         ErrorKind::InvalidConfig { field, value: value.to_string(), expected: expected.into() }
             .into()
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
 }
 
 impl From<ErrorKind> for Error {

@@ -21,6 +21,7 @@ mod observer;
 mod optimizer;
 mod progress;
 pub mod pytorch;
+pub mod recipes;
 mod run_folder;
 mod schedule;
 mod step;

@@ -33,6 +33,16 @@ const CHECKPOINTS: &str = "checkpoints";
 /// Bytes of the largest `config.toml` that is read: settings take one or two thousand.
 const MAX_CONFIG: u64 = 1 << 20;
 
+/// Reads a file of settings: a page, not whatever there is.
+pub(crate) fn settings_text(path: &Path) -> Result<String, Error> {
+    let found = fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+    if !found.is_file() || found.len() > MAX_CONFIG {
+        let found = format!("{} bytes", found.len());
+        return Err(Error::malformed(path, "size", found, "a regular file of at most 1 MiB"));
+    }
+    fs::read_to_string(path).map_err(|e| Error::io("read", path, e))
+}
+
 impl RunFolder {
     /// Creates the folder of a new run, its parents too, and writes `config.toml` into it.
     ///
@@ -113,13 +123,7 @@ impl RunFolder {
     /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) if it cannot be read.
     pub fn read_config(&self) -> Result<TrainConfig, Error> {
         let path = self.config();
-        let found = fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?;
-        if !found.is_file() || found.len() > MAX_CONFIG {
-            let found = format!("{} bytes", found.len());
-            return Err(Error::malformed(&path, "size", found, "a regular file of at most 1 MiB"));
-        }
-        let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-        TrainConfig::from_toml(&text, &path)
+        TrainConfig::from_toml(&settings_text(&path)?, &path)
     }
 
     /// Writes `config.toml` anew, as when a run goes on for more epochs.

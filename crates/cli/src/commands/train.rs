@@ -58,7 +58,7 @@ pub const EXAMPLES: &[Example] = &[
 
 /// The end of `--help`.
 pub const NOTES: &str = "\
-Without --network and --resume this is a demonstration of about a minute: it trains on the generated
+Without --network, --recipe and --resume this is a demonstration of about a minute: it trains on the generated
 dataset glyphs, exports, verifies, and says what it found; other flags change its settings. With a
 network, defaults are those of the published example: 1000 epochs on MNIST.
 Minifloats have no scales by default, as in the published example. Formats of few bits learn better

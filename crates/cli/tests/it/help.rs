@@ -5,8 +5,8 @@ use tempfile::TempDir;
 use crate::harness::fewbit;
 
 /// The commands, as the first help page lists them.
-pub const COMMANDS: [&str; 9] =
-    ["train", "eval", "export", "verify", "prove", "run", "formats", "networks", "data"];
+pub const COMMANDS: [&str; 10] =
+    ["train", "recipes", "eval", "export", "verify", "prove", "run", "formats", "networks", "data"];
 
 #[test]
 fn help_pages() {

@@ -182,3 +182,25 @@ fn cut_or_mutated_archives_never_panic() {
     }
     assert!(opened > 1000 && read > 1000 && refused > 1000, "{opened} {read} {refused}");
 }
+
+/// A small file that becomes a large array: only with permission.
+#[test]
+fn arrays_are_no_larger_than_their_file_allows() {
+    const SIZE: usize = 80 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zeros.npz");
+    let mut writer = NpzWriter::create(&path, Compression::Deflate).unwrap();
+    writer.add("zeros", &NpyArray::new(vec![SIZE], vec![0u8; SIZE]).unwrap()).unwrap();
+    writer.add("one", &NpyArray::new(vec![1], vec![1u8]).unwrap()).unwrap();
+    writer.finish().unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
+    let archive = NpzArchive::open(&path).unwrap();
+    let error = archive.read("zeros").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    for words in ["zeros.npz", "entry `zeros`", "at most 67108864 bytes"] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert_eq!(archive.read("one").unwrap().as_slice::<u8>(), Some(&[1][..]));
+    let allowed = archive.with_limit(SIZE as u64 + 1024).read("zeros").unwrap();
+    assert_eq!(allowed.shape(), [SIZE]);
+}

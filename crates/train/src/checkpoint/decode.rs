@@ -79,7 +79,7 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Checkpoint, Error> {
 }
 
 /// Says in which file the setting is that cannot be.
-fn in_file(error: Error, file: &Path) -> Error {
+pub(crate) fn in_file(error: Error, file: &Path) -> Error {
     use fewbit_nn::ErrorKind::InvalidConfig as InvalidNetwork;
 
     match error.kind() {

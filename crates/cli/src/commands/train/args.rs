@@ -10,6 +10,10 @@ use crate::devices::DeviceArg;
 /// Flags of the published example and ours. `_` and `-` in names are the same.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TrainArgs {
+    /// Start from a recipe: a name (`fewbit recipes` lists them: e4m3, e3m1, fp32, tfc-1w1a, ..., each also
+    /// with -modern) or a file of one's own; other flags go over it
+    #[arg(long, value_name = "NAME|FILE.toml", help_heading = "What to train")]
+    pub recipe: Option<String>,
     /// Network, such as TFC_1W1A or RESNET18_5W5A_FLOAT_E3M1, or a file that describes it (.toml, or .ini and
     /// .cfg of the published example); `fewbit networks` lists and prints them
     #[arg(long, value_name = "NAME|FILE", help_heading = "What to train")]

@@ -12,6 +12,7 @@ use super::args::TrainArgs;
 use super::scaling;
 use crate::checkpoints;
 use crate::command_line::{Nullable, given};
+use crate::commands::recipes;
 use crate::console::Console;
 use crate::devices::Chosen;
 use crate::failure::{Failure, Hint, Outcome};
@@ -81,6 +82,13 @@ const CHECKPOINT_SECONDS: u64 = 60;
 impl Plan {
     /// Resolves the flags.
     pub fn new(args: &TrainArgs, console: &Console) -> Outcome<Self> {
+        if args.recipe.is_some()
+            && given(&args.resume).is_some_and(|p| !checkpoints::is_pytorch(&p))
+        {
+            return Err(Failure::new("--recipe and --resume do not go together").or_hint(
+                "a run goes on with the recipe that it was started with; leave --recipe out",
+            ));
+        }
         let chosen = args.device.open_with_gpus(given(&args.gpus).as_deref())?;
         let wanted = args.network.as_deref().map(|name| network(name, console)).transpose()?;
         let (mut config, start) = match given(&args.resume) {
@@ -89,8 +97,8 @@ impl Plan {
                 at_checkpoint(&path, Choice::Best, console)?
             }
             Some(path) => resumed(&path, console)?,
-            None if args.pretrained => (pretrained(wanted.clone())?, Start::Pretrained),
-            None => (fresh(wanted.clone())?, Start::New),
+            None if args.pretrained => (pretrained(args, wanted.clone())?, Start::Pretrained),
+            None => (fresh(args, wanted.clone())?, Start::New),
         };
         apply(args, wanted, &mut config)?;
         let task = match (args.evaluate, args.export_qonnx || args.export_qcdq_onnx) {
@@ -114,12 +122,13 @@ impl Plan {
 }
 
 /// A training from the start. Without a network it is the demonstration.
-fn fresh(wanted: Option<NetworkConfig>) -> Outcome<TrainConfig> {
-    let mut config = match wanted {
-        Some(network) => TrainConfig::new(network),
-        None => demonstration()?,
+fn fresh(args: &TrainArgs, wanted: Option<NetworkConfig>) -> Outcome<TrainConfig> {
+    let mut config = match (&args.recipe, wanted) {
+        (Some(recipe), _) => recipes::read(recipe)?,
+        (None, Some(network)) => TrainConfig::new(network),
+        (None, None) => demonstration()?,
     };
-    config.run.checkpoint_seconds = Some(CHECKPOINT_SECONDS);
+    config.run.checkpoint_seconds.get_or_insert(CHECKPOINT_SECONDS);
     Ok(config)
 }
 
@@ -134,12 +143,12 @@ fn demonstration() -> Outcome<TrainConfig> {
 }
 
 /// A training that starts from published weights.
-fn pretrained(wanted: Option<NetworkConfig>) -> Outcome<TrainConfig> {
-    if wanted.is_none() {
+fn pretrained(args: &TrainArgs, wanted: Option<NetworkConfig>) -> Outcome<TrainConfig> {
+    if wanted.is_none() && args.recipe.is_none() {
         return Err(Failure::new("--pretrained: of which network?")
             .or_hint("add --network NAME, such as --network TFC_2W2A"));
     }
-    fresh(wanted)
+    fresh(args, wanted)
 }
 
 /// A training that goes on from a file of PyTorch. It has no recipe: that is the one of the flags.
@@ -148,13 +157,13 @@ fn imported(
     wanted: Option<NetworkConfig>,
     path: &Path,
 ) -> Outcome<(TrainConfig, Start)> {
-    if wanted.is_none() {
+    if wanted.is_none() && args.recipe.is_none() {
         return Err(checkpoints::nameless(path));
     }
     let contents = Box::new(Contents::read(path)?);
     let strictness = if args.strict { Strictness::Strict } else { Strictness::Lenient };
     let run_folder = RunFolder::of_checkpoint(path);
-    Ok((fresh(wanted)?, Start::Import { contents, strictness, run_folder }))
+    Ok((fresh(args, wanted)?, Start::Import { contents, strictness, run_folder }))
 }
 
 /// The settings of an earlier run, and where it goes on.
@@ -366,6 +375,36 @@ mod tests {
     }
 
     #[test]
+    fn recipes_are_taken_and_flags_go_over_them() {
+        let published = plan("--recipe e3m1").unwrap().config;
+        let typed = plan(
+            "--gpus None --num-workers 4 --network RESNET18_5W5A_FLOAT_E3M1 --epochs 10000 \
+             --log-freq 20 --early-stopping --patience 100 --lr 0.001 --loss CrossEntropy \
+             --scheduler STEP --export-qonnx",
+        );
+        assert_eq!(published, typed.unwrap().config, "the published command");
+        let config = plan("--recipe E3M1_modern --epochs 3 --no-nesterov --momentum 0").unwrap();
+        let recipe = config.config.recipe;
+        assert_eq!((recipe.epochs, recipe.nesterov, recipe.momentum), (3, false, 0.0));
+        assert_eq!(recipe.label_smoothing, 0.1);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "[recipe]\nnetwork = \"TFC_1W1A\"\nlr = 0.5\n").unwrap();
+        let config = plan(&format!("--recipe {}", path.display()));
+        assert_eq!(config.unwrap().config.recipe.lr, 0.5);
+        for (text, words, hint) in [
+            ("[recipe]\nnetwork = \"TFC_1W1A\"\nmomentun = 1", "momentun", "momentum"),
+            ("[recipe]\nnetwork = \"TFC_1W1\"", "mine.toml", "TFC_1W1A"),
+            ("[recipe]\nnetwork = \"TFC_1W1A\"\nlr = -1", "mine.toml: lr", ""),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = plan(&format!("--recipe {}", path.display())).unwrap_err();
+            assert!(error.message().contains(words), "{error}");
+            assert!(error.hint().unwrap_or_default().contains(hint), "{:?}", error.hint());
+        }
+    }
+
+    #[test]
     fn none_is_the_default() {
         let config = plan(
             "--network TFC_1W1A --optim None --loss None --scheduler None --gpus None \
@@ -431,14 +470,17 @@ mod tests {
             ("--pretrained", "--pretrained", "--network"),
             ("--state-dict-to-pth --dry-run", "--dry_run", "leave"),
             ("--network TFC_2W2A --act-scaling learned", "--act-scaling", "RESNET18"),
+            ("--recipe e3m1-moderm", "e3m1-moderm", "did you mean e3m1-modern?"),
+            ("--recipe zebra", "zebra", "fewbit recipes"),
+            ("--recipe missing.toml", "missing.toml", ""),
+            ("--recipe e3m1 --resume x", "--resume", "leave --recipe out"),
             ("--milestones 1,x", "1,x", "commas"),
-            ("--optim ADAMV", "ADAMV", "ADAMW"),
             ("--weight-decay-on weight", "weight", "weights"),
         ] {
             let error = plan(line).unwrap_err();
             assert!(error.message().contains(words), "{line}: {error}");
             assert!(
-                error.hint().is_some_and(|text| text.contains(hint)),
+                hint.is_empty() || error.hint().is_some_and(|text| text.contains(hint)),
                 "{line}: {:?}",
                 error.hint()
             );
