@@ -109,6 +109,9 @@ pub fn definition() -> clap::Command {
     with_negative_numbers(Cli::command())
 }
 
+/// What Rust, Python and C call the number.
+const NEGATIVE_INFINITY: [&str; 2] = ["-inf", "-infinity"];
+
 /// Makes `--num_workers` and `--num-workers` the same flag. Values, also those after `=`, stay.
 pub fn normalise(argv: Vec<OsString>) -> Vec<OsString> {
     let mut flags_end = false;
@@ -116,6 +119,10 @@ pub fn normalise(argv: Vec<OsString>) -> Vec<OsString> {
         .map(|argument| {
             let text = argument.to_str().unwrap_or_default();
             flags_end |= text == "--";
+            if !flags_end && NEGATIVE_INFINITY.iter().any(|name| text.eq_ignore_ascii_case(name)) {
+                // As a number it is a value, as a word it would be three short flags.
+                return OsString::from("-1e999");
+            }
             if flags_end || !text.starts_with("--") {
                 return argument;
             }
@@ -182,6 +189,7 @@ mod tests {
             ("train --lr -1 --dry-run", None),
             ("train --epochs -3", Some("invalid value '-3' for '--epochs")),
             ("run m.onnx --limit -2 --dataset glyphs", Some("invalid value '-2' for '--limit")),
+            ("formats e4m3 --encode 1 -1e999 -2 --decode 0x7e", None),
             ("formats --threads -1", Some("invalid value '-1' for '--threads")),
             ("eval -1", Some("unexpected argument '-1'")),
         ] {
@@ -211,6 +219,11 @@ mod tests {
             ]),
             ["fewbit", "train", "--num-workers", "a_b", "--x-y=c_d", "-o_x", "--", "--e_f"]
         );
+        assert_eq!(
+            normalised(&["-inf", "-Infinity", "-nan", "--", "-inf"]),
+            ["-1e999", "-1e999", "-nan", "--", "-inf"]
+        );
+        assert_eq!("-1e999".parse(), Ok(f32::NEG_INFINITY));
     }
 
     #[test]

@@ -2,12 +2,17 @@
 
 use std::fmt;
 
-/// An error and the advice that goes with it. Its exit code is 2, or 130 after Ctrl-C.
+use crate::program::{Report, Verdict};
+
+/// An error and the advice that goes with it. Its exit code is 2, or 130 after Ctrl-C; 1 if a difference was
+/// found before.
 #[derive(Debug)]
 pub struct Failure {
     error: anyhow::Error,
     hint: Option<String>,
     cause: Cause,
+    /// What was found before.
+    report: Option<Box<Report>>,
 }
 
 /// Why the program stops early.
@@ -25,7 +30,8 @@ pub type Outcome<T> = Result<T, Failure>;
 impl Failure {
     /// An error with a message of its own.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { error: anyhow::Error::msg(message.into()), hint: None, cause: Cause::Input }
+        let error = anyhow::Error::msg(message.into());
+        Self { error, hint: None, cause: Cause::Input, report: None }
     }
 
     /// What a command returns that was stopped by Ctrl-C.
@@ -37,6 +43,17 @@ impl Failure {
     pub fn or_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint.get_or_insert(hint.into());
         self
+    }
+
+    /// Adds what was found before this went wrong: it is told first, and a difference stays one.
+    pub fn after(mut self, report: Report) -> Self {
+        self.report.get_or_insert(Box::new(report));
+        self
+    }
+
+    /// What was found before.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_deref()
     }
 
     /// The message with all its causes, one after the other.
@@ -62,9 +79,11 @@ impl Failure {
 
     /// The exit code of the program.
     pub fn exit_code(&self) -> u8 {
-        match self.cause {
-            Cause::Input => 2,
-            Cause::Interrupted => 130,
+        let found = self.report.as_ref().map(|report| report.verdict);
+        match (self.cause, found) {
+            (Cause::Interrupted, _) => 130,
+            (Cause::Input, Some(Verdict::Different)) => 1,
+            (Cause::Input, Some(Verdict::Good) | None) => 2,
         }
     }
 }
@@ -79,7 +98,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
         let hint = known_hint(&error);
-        Self { error, hint, cause: Cause::Input }
+        Self { error, hint, cause: Cause::Input, report: None }
     }
 }
 

@@ -52,7 +52,16 @@ pub fn run(argv: Vec<OsString>) -> ExitCode {
                 }
             }
         }
-        Err(failure) => fail(&failure, cli.common.json),
+        Err(failure) => {
+            if let Some(report) = failure.report() {
+                let text =
+                    if cli.common.json { document(&report.json) } else { report.text.clone() };
+                // The document is there: the failure is told in words alone.
+                let _ = console::write_stdout(&text);
+                return fail(&failure, false);
+            }
+            fail(&failure, cli.common.json)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod comparison;
 mod constants;
 mod findings;
+mod topology;
 
 use std::path::Path;
 use std::time::Instant;
@@ -23,6 +24,7 @@ use crate::progress::Progress;
 pub use constants::Constants;
 pub use findings::Findings;
 use findings::{OtherShape, TensorFinding};
+use topology::Renamed;
 
 /// What is compared with what.
 pub struct Subjects<'a> {
@@ -49,8 +51,16 @@ pub struct Manner {
 pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outcome<Findings> {
     let Subjects { network, expected, model, dataset } = subjects;
     let started = Instant::now();
-    let file = Executor::open(model, manner.mode)?;
+    let file = match Executor::open(model, manner.mode) {
+        Ok(file) => file,
+        Err(failure) => {
+            return unexecuted(failure, &network.config().name, expected, model, dataset, manner);
+        }
+    };
+    let renamed = Renamed::find(expected, file.proto());
+    let constants = Constants::compare(expected, &renamed.restore(file.proto()));
     let mut run = Run {
+        renamed,
         tensors: Vec::new(),
         only_in_trainer: Vec::new(),
         trainer_hits: Hits::default(),
@@ -66,7 +76,9 @@ pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outc
             return Err(Failure::interrupted("interrupted; nothing was verified"));
         }
         let count = batch.count as u64;
-        run.batch(network, &file, batch, dataset.image_shape(), first_image)?;
+        if let Err(failure) = run.batch(network, &file, batch, dataset.image_shape(), first_image) {
+            return unexecuted(failure, &network.config().name, expected, model, dataset, manner);
+        }
         first_image += count;
         bar.show(first_image, total, || {
             let spent = started.elapsed().as_secs_f64();
@@ -85,13 +97,47 @@ pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outc
         trainer_hits: run.trainer_hits,
         file_hits: run.file_hits,
         predictions_differ: run.predictions_differ,
-        constants: Constants::compare(expected, file.proto()),
+        constants,
+        refused: None,
         seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// What there is to say of a file that cannot be executed: it differs if something that it stores does. Where
+/// all is stored as the exporter does, the fault is none of the file's, and an error.
+fn unexecuted(
+    failure: Failure,
+    network: &str,
+    expected: &ModelProto,
+    model: &Path,
+    dataset: &Dataset,
+    manner: Manner,
+) -> Outcome<Findings> {
+    let file = fewbit_onnx::read_model(model)?;
+    let renamed = Renamed::find(expected, &file);
+    let constants = Constants::compare(expected, &renamed.restore(&file));
+    if constants.constants_differ == 0 {
+        return Err(failure);
+    }
+    Ok(Findings {
+        network: network.to_owned(),
+        dataset: dataset.name().to_string(),
+        mode: manner.mode.name(),
+        images: 0,
+        tensors: Vec::new(),
+        only_in_trainer: Vec::new(),
+        trainer_hits: Hits::default(),
+        file_hits: Hits::default(),
+        predictions_differ: 0,
+        constants,
+        refused: Some(failure.message()),
+        seconds: 0.0,
     })
 }
 
 /// What was found so far.
 struct Run {
+    renamed: Renamed,
     tensors: Vec<TensorFinding>,
     only_in_trainer: Vec<String>,
     trainer_hits: Hits,
@@ -119,11 +165,21 @@ impl Run {
             trainer.pop();
         }
         trainer.push((file.logits().to_owned(), logits.clone()));
+        let own: Vec<String> = trainer.iter().map(|(name, _)| name.clone()).collect();
+        for (name, _) in &mut trainer {
+            if let Some(in_file) = self.renamed.in_file(name) {
+                in_file.clone_into(name);
+            }
+        }
         if first_image == 0 {
-            let unknown = trainer.extract_if(.., |(name, _)| !file.knows(name));
-            self.only_in_trainer = unknown.map(|(name, _)| name).collect();
-            let named = |(name, _): &(String, Tensor)| TensorFinding::new(name);
-            self.tensors = trainer.iter().map(named).collect();
+            for ((in_file, _), own) in trainer.iter().zip(own) {
+                if file.knows(in_file) {
+                    self.tensors.push(TensorFinding::new(&own, in_file));
+                } else {
+                    self.only_in_trainer.push(own);
+                }
+            }
+            trainer.retain(|(name, _)| file.knows(name));
         } else {
             // What the images do not change is compared once.
             trainer.retain(|(name, _)| file.knows(name) && !file.is_constant(name));
@@ -133,7 +189,7 @@ impl Run {
         for (name, tensor) in &trainer {
             let extent =
                 if file.is_constant(name) { Extent::Once } else { Extent::Images(batch.count) };
-            let place = self.tensors.iter_mut().find(|finding| finding.name == *name);
+            let place = self.tensors.iter_mut().find(|finding| finding.in_file == *name);
             let finding = place.expect("all tensors were entered with the first batch");
             let value = computed.get(name).expect("it was asked for");
             finding.add(first_image, extent, tensor, value);

@@ -149,7 +149,10 @@ impl NpzArchive {
         }
         if length > self.limit {
             let found = format!("an array of {length} bytes packed into {}", data.len());
-            let expected = format!("at most {} bytes; stored as they are, arrays may have any size", self.limit);
+            let expected = format!(
+                "at most {} bytes; stored as they are, arrays may have any size",
+                self.limit
+            );
             return Err(Error::malformed(&self.path, format!("entry `{name}`"), found, expected));
         }
         match entry.method {

@@ -18,7 +18,7 @@ pub const EXAMPLES: &[Example] = &[
     Example { purpose: "every value of a five-bit minifloat", lines: "fewbit formats e3m1" },
     Example {
         purpose: "numbers to codes and codes to numbers",
-        lines: "fewbit formats e4m3 --encode 1.3 -1000 nan --decode 0x7e 0b1010",
+        lines: "fewbit formats e4m3 --encode 1.3 -1000 -inf nan --decode 0x7e 0b1010",
     },
 ];
 

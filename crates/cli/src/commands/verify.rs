@@ -39,8 +39,10 @@ pub const NOTES: &str = "\
 Compares the trainer's network with the executor over all test images: every logit and every tensor
 that both sides name, bit for bit (+0 and -0 count as equal), the predictions, and everything that the
 file stores with what the exporter writes for the checkpoint. Writes verification.json into the run
-folder (or where --report says). Exit code 0: no value differs. 1: something differs, or --prove
-found a place where engines can part.
+folder (or where --report says). Tensors that another program has renamed are found by their place in
+the graph; those that only one side has are listed and not compared. Exit code 0: no value differs. 1:
+something differs, or --prove found a place where engines can part; a file that cannot be executed
+differs, if something in it is stored differently. 2: it could not be found out, or not be written.
 ";
 
 /// Flags of `verify`.
@@ -96,11 +98,15 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
             verdict = Verdict::Different;
         }
     }
-    if let Some(path) = &report {
-        write(path, &json)?;
-        text.push_str(&format!("report: {}\n", escape(&path.to_string_lossy())));
+    let Some(path) = &report else { return Ok(Report { text, json, verdict }) };
+    match write(path, &json) {
+        Ok(()) => {
+            text.push_str(&format!("report: {}\n", escape(&path.to_string_lossy())));
+            Ok(Report { text, json, verdict })
+        }
+        // What was found is told all the same.
+        Err(failure) => Err(failure.after(Report { text, json, verdict })),
     }
-    Ok(Report { text, json, verdict })
 }
 
 /// The file that is meant.

@@ -34,6 +34,8 @@ pub struct Findings {
     pub predictions_differ: u64,
     /// What is stored, compared.
     pub constants: Constants,
+    /// Why the file could not be executed, if it could not: then no image was compared.
+    pub refused: Option<String>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -41,8 +43,10 @@ pub struct Findings {
 /// What was found about one tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorFinding {
-    /// Its name, on both sides.
+    /// The trainer's name.
     pub name: String,
+    /// The file's name.
+    pub in_file: String,
     /// Its shape, without the batch.
     pub shape: Option<Vec<usize>>,
     /// Its values.
@@ -62,9 +66,9 @@ pub struct OtherShape {
 
 impl TensorFinding {
     /// Nothing was compared yet.
-    pub fn new(name: &str) -> Self {
-        let comparison = Comparison::default();
-        Self { name: name.to_owned(), shape: None, comparison, other_shape: None }
+    pub fn new(name: &str, in_file: &str) -> Self {
+        let (name, in_file) = (name.to_owned(), in_file.to_owned());
+        Self { name, in_file, shape: None, comparison: Comparison::default(), other_shape: None }
     }
 
     fn differs(&self) -> bool {
@@ -75,6 +79,7 @@ impl TensorFinding {
         let Comparison { values, differ, zero_signs_differ, .. } = self.comparison;
         json!({
             "name": self.name,
+            "name_in_file": self.in_file,
             "shape": self.shape,
             "values_compared": values,
             "values_differ": differ,
@@ -91,9 +96,15 @@ impl TensorFinding {
 impl Findings {
     /// Whether the file computes and stores what the checkpoint does.
     pub fn identical(&self) -> bool {
-        self.predictions_differ == 0
+        self.refused.is_none()
+            && self.predictions_differ == 0
             && self.constants.constants_differ == 0
             && !self.tensors.iter().any(TensorFinding::differs)
+    }
+
+    /// The tensors that the file calls otherwise.
+    fn renamed(&self) -> impl Iterator<Item = &TensorFinding> {
+        self.tensors.iter().filter(|tensor| tensor.name != tensor.in_file)
     }
 
     /// All tensors together.
@@ -124,6 +135,8 @@ impl Findings {
         });
         json!({
             "identical": self.identical(),
+            "executed": self.refused.is_none(),
+            "execution_error": self.refused,
             "network": self.network,
             "checkpoint": checkpoint.display().to_string(),
             "checkpoint_sha256": checkpoint_sha256,
@@ -147,6 +160,7 @@ impl Findings {
             "file_top1_percent": percent(self.file_hits.top1, self.images),
             "file_top5_percent": percent(self.file_hits.top5, self.images),
             "tensors": self.tensors.iter().map(TensorFinding::json).collect::<Vec<_>>(),
+            "tensors_renamed": self.renamed().count(),
             "tensors_only_in_trainer": self.only_in_trainer,
             "constants": self.constants,
             "seconds": self.seconds,
@@ -156,6 +170,13 @@ impl Findings {
 
     /// Numbers and verdict in words.
     pub fn text(&self) -> String {
+        if let Some(refused) = &self.refused {
+            return format!(
+                "  The file cannot be executed: {}\n\n{}",
+                escape(refused),
+                self.verdict()
+            );
+        }
         let total = self.total();
         let mut text = String::new();
         let mut fact = |name: &str, value: String| {
@@ -163,6 +184,11 @@ impl Findings {
         };
         fact("images", format!("{} ({}, test)", grouped(self.images), self.dataset));
         fact("tensors compared", grouped(self.tensors.len() as u64));
+        let renamed = self.renamed().count() as u64;
+        if renamed > 0 {
+            let found = "found by their place in the graph";
+            fact("tensors renamed", format!("{}, {found}", grouped(renamed)));
+        }
         fact("values compared", grouped(total.values));
         fact("values that differ", grouped(total.differ));
         let (largest, ulps) = (total.largest_difference, total.largest_difference_ulps);
@@ -183,14 +209,30 @@ impl Findings {
         fact("time", seconds(self.seconds));
         text.push('\n');
         text.push_str(&self.verdict());
+        text.push_str(&self.not_compared());
         text
+    }
+
+    /// What the file has no counterpart of.
+    fn not_compared(&self) -> String {
+        let Some(first) = self.only_in_trainer.first() else { return String::new() };
+        let (count, all) =
+            (self.only_in_trainer.len(), self.only_in_trainer.len() + self.tensors.len());
+        format!(
+            "NOT COMPARED: {count} of {all} tensors of the trainer have no counterpart in the file, neither by \
+             name nor by place: {}{}\n",
+            escape(first),
+            if count > 1 { ", ... (the JSON report lists them)" } else { "" },
+        )
     }
 
     /// Whether they are identical, and if not, what differs.
     pub fn verdict(&self) -> String {
         if self.identical() {
+            let what =
+                if self.only_in_trainer.is_empty() { "" } else { " as far as it was compared" };
             return format!(
-                "IDENTICAL: on all {} images the file computes, bit for bit, what was trained.\n",
+                "IDENTICAL{what}: on all {} images the file computes, bit for bit, what was trained.\n",
                 grouped(self.images)
             );
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -85,6 +85,98 @@ fn killed_as_soon_as_a_file_appears() {
         no_rests(&run_folder);
     }
     assert!(seen >= 4, "{seen}");
+}
+
+/// A run of one epoch, with both exports: most of it is what comes after the training.
+const EXPORTS: &str = "train --network TFC_1W2A --dataset glyphs --limit 3000 --epochs 1 --export_qonnx \
+                       --export_qcdq_onnx --quiet --random_seed 5";
+
+/// The files of such a run, all of which have to be the same.
+const EXPORTED: [&str; 4] = [
+    "checkpoints/best.safetensors",
+    "checkpoints/last.safetensors",
+    "TFC_1W2A_qonnx.onnx",
+    "TFC_1W2A_qcdq.onnx",
+];
+
+/// What the verifications say, without times and places.
+fn verdicts(run_folder: &Path) -> Vec<serde_json::Value> {
+    let document = |name: &str| {
+        let bytes = fs::read(run_folder.join(name)).unwrap();
+        let mut document: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        for key in ["checkpoint", "model", "seconds", "images_per_second"] {
+            assert!(document.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+        }
+        assert_eq!(document["identical"], true, "{document:#}");
+        document
+    };
+    ["verification.json", "verification_qcdq.json"].map(document).into()
+}
+
+/// How much of what comes after the training a killed run had done.
+fn parts_done(run_folder: &Path) -> usize {
+    let parts = [
+        "TFC_1W2A_qonnx.onnx",
+        "verification.json",
+        "TFC_1W2A_qcdq.onnx",
+        "verification_qcdq.json",
+        "report.html",
+    ];
+    parts.iter().filter(|name| run_folder.join(name).exists()).count()
+}
+
+/// From the first word about the export to the end: in both exports, in both verifications, and while their
+/// files are written.
+#[test]
+fn killed_while_it_exports_and_verifies() {
+    let start = |folder: &Path| {
+        let mut command = program(folder);
+        command.args(EXPORTS.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let all = |run_folder: &Path| -> Vec<Vec<u8>> {
+        EXPORTED.iter().map(|name| fs::read(run_folder.join(name)).unwrap()).collect()
+    };
+    let exports = |folder: &Path| {
+        let runs = fs::read_dir(folder.join("experiments")).into_iter().flatten().flatten();
+        let logs = runs.filter_map(|run| fs::read_to_string(run.path().join("log.txt")).ok());
+        logs.into_iter().any(|log| log.contains("Exporting "))
+    };
+    let whole = TempDir::new().unwrap();
+    let mut child = start(whole.path());
+    while !exports(whole.path()) {
+        assert!(child.try_wait().unwrap().is_none_or(|status| status.success()));
+        thread::sleep(Duration::from_micros(200));
+    }
+    let began = Instant::now();
+    assert!(child.wait().unwrap().success());
+    let lasted = began.elapsed();
+    let run_folder = only_entry(&whole.path().join("experiments"));
+    let (expected, said) = (all(&run_folder), verdicts(&run_folder));
+    assert_eq!(parts_done(&run_folder), 5);
+
+    const KILLS: u32 = 12;
+    let mut killed = [0; 6];
+    for kill in 0..KILLS {
+        let folder = TempDir::new().unwrap();
+        let mut child = start(folder.path());
+        while !exports(folder.path()) && child.try_wait().unwrap().is_none() {
+            thread::sleep(Duration::from_micros(200));
+        }
+        thread::sleep(lasted * kill / KILLS);
+        child.kill().unwrap();
+        let run_folder = only_entry(&folder.path().join("experiments"));
+        if !child.wait().unwrap().success() {
+            killed[parts_done(&run_folder)] += 1;
+        }
+        let path = run_folder.to_str().unwrap();
+        fewbit(folder.path(), &format!("train --quiet --resume {path}")).expect(0);
+        assert!(all(&run_folder) == expected, "killed at {kill}/{KILLS} of the exports");
+        assert_eq!(verdicts(&run_folder), said, "killed at {kill}/{KILLS} of the exports");
+        no_rests(&run_folder);
+    }
+    let parts = killed[..5].iter().filter(|count| **count > 0).count();
+    assert!(parts >= 2, "all kills met the same part: {killed:?}");
 }
 
 /// Ctrl-C is heard: the program ends by itself, and the run goes on later.

@@ -224,3 +224,151 @@ fn the_difference_is_named_in_words() {
     assert!(run.stdout.contains("DIFFERENT"), "{}", run.stdout);
     assert!(run.stdout.contains(&output) && run.stdout.contains(&name), "{}", run.stdout);
 }
+
+/// A file that no executor takes, because of a number in it, differs; one that lacks what the format demands
+/// as well.
+#[test]
+fn a_file_that_cannot_be_executed() {
+    let bit_width = input_of("Quant", 1, 3);
+    type Spoil = Box<dyn Fn(&mut ModelProto)>;
+    let cases: [(&str, Spoil, &str); 3] = [
+        (
+            "bits",
+            Box::new({
+                let bit_width = bit_width.clone();
+                move |model| change(initializer(model, &bit_width), 0, |_| -3.0)
+            }),
+            &bit_width,
+        ),
+        (
+            "operator",
+            Box::new(|model| node(model, "BatchNormalization", 0).op_type = Some("Batch".into())),
+            "Batch",
+        ),
+        (
+            "permutation",
+            Box::new(|model| {
+                let transpose = node(model, "Transpose", 0);
+                attribute(transpose, "perm").ints = vec![1, 1];
+            }),
+            "perm",
+        ),
+    ];
+    for (name, spoil, words) in cases {
+        let (run, document) = verify(name, spoil);
+        run.expect(1);
+        assert_eq!((&document["identical"], &document["executed"]), (&false.into(), &false.into()));
+        assert_eq!(document["images"], 0);
+        assert!(!document["execution_error"].as_str().unwrap().is_empty());
+        let differ = document["constants"]["differ"].to_string();
+        assert!(differ.contains(words), "{name}: {differ}");
+    }
+    // In words, too.
+    let path = trained().folder().join("bits.onnx");
+    let line = format!("verify experiments {} --limit 20 --report bits_words.json", path.display());
+    let run = fewbit(trained().folder(), &line).expect(1);
+    assert!(run.stdout.contains("cannot be executed") && run.stdout.contains("DIFFERENT"));
+}
+
+/// Gives every tensor between input and output another name.
+fn rename_all(model: &mut ModelProto) {
+    let graph = model.graph.as_mut().unwrap();
+    let ends: Vec<String> =
+        graph.input.iter().chain(&graph.output).map(|info| info.name().to_owned()).collect();
+    let rename = |name: &mut String| {
+        if !name.is_empty() && !ends.contains(name) {
+            *name = format!("other_{name}");
+        }
+    };
+    for node in &mut graph.node {
+        node.input.iter_mut().chain(&mut node.output).for_each(rename);
+    }
+    graph.initializer.iter_mut().filter_map(|tensor| tensor.name.as_mut()).for_each(rename);
+    graph.value_info.iter_mut().filter_map(|info| info.name.as_mut()).for_each(rename);
+}
+
+#[test]
+fn renamed_tensors_are_compared_by_their_place() {
+    let (run, right) = verify("right_again", |_| {});
+    run.expect(0);
+    let (run, document) = verify("all_renamed", rename_all);
+    run.expect(0);
+    for key in ["tensors_compared", "values_compared", "tensors_only_in_trainer"] {
+        assert_eq!(document[key], right[key], "{key}");
+    }
+    assert_eq!(right["tensors_renamed"], 0);
+    assert!(document["tensors_renamed"].as_u64().unwrap() >= 12, "{document:#}");
+    for key in ["initializers_compared", "attributes_compared", "constants_differ"] {
+        assert_eq!(document["constants"][key], right["constants"][key], "{key}");
+    }
+    // A weight that changes nothing that is computed is found under its new name.
+    let weight = input_of_weight_quantizer();
+    let (run, document) = verify("renamed_and_spoiled", |model| {
+        change(initializer(model, &weight), 7, |w| f32::from_bits(w.to_bits() ^ 1));
+        rename_all(model);
+    });
+    run.expect(1);
+    assert_eq!(differing_constants(&document), [weight]);
+    // An inner difference is found where it begins.
+    let bias = input_of("BatchNormalization", 0, 2);
+    let output = output_of("BatchNormalization", 0);
+    let (run, document) = verify("renamed_and_wrong", |model| {
+        change(initializer(model, &bias), 3, |b| b + 0.5);
+        rename_all(model);
+    });
+    run.expect(1);
+    assert_eq!(document["first_difference"]["tensor"], output.as_str());
+}
+
+/// Where the graph is another one, what has no counterpart is said.
+#[test]
+fn tensors_without_counterpart_are_named() {
+    let trained = trained();
+    let mut model = fewbit_onnx::read_model(&trained.model()).unwrap();
+    rename_all(&mut model);
+    // An operator of no effect before the output: all that is behind it has another place.
+    let graph = model.graph.as_mut().unwrap();
+    let output = graph.output[0].name().to_owned();
+    let last = graph.node.last_mut().unwrap();
+    assert_eq!(last.output, [output.clone()]);
+    last.output = vec!["before".to_owned()];
+    graph.node.push(NodeProto {
+        op_type: Some("Identity".to_owned()),
+        name: Some("nothing".to_owned()),
+        input: vec!["before".to_owned()],
+        output: vec![output],
+        ..NodeProto::default()
+    });
+    let path = trained.folder().join("other_graph.onnx");
+    fs::write(&path, fewbit_onnx::encode(&model)).unwrap();
+    let (_, document) = verify_file(&path);
+    assert_eq!(document["values_differ"], 0);
+    assert!(document["tensors_only_in_trainer"].as_array().unwrap().len() >= 10);
+    let line = format!("verify experiments {} --limit 20 --report other.json", path.display());
+    let run = fewbit(trained.folder(), &line);
+    assert!(run.stdout.contains("NOT COMPARED: "), "{}", run.stdout);
+    assert!(run.stdout.contains("neither by name nor by place"), "{}", run.stdout);
+}
+
+/// What was found is told, also where it cannot be written.
+#[test]
+fn findings_that_cannot_be_written() {
+    let trained = trained();
+    let name = input_of("BatchNormalization", 0, 2);
+    let mut model = fewbit_onnx::read_model(&trained.model()).unwrap();
+    change(initializer(&mut model, &name), 3, |b| b + 0.5);
+    let spoiled = trained.folder().join("unwritten.onnx");
+    fs::write(&spoiled, fewbit_onnx::encode(&model)).unwrap();
+    for (file, code, verdict) in [(trained.model(), 2, "IDENTICAL"), (spoiled, 1, "DIFFERENT")] {
+        let line = format!(
+            "verify experiments {} --limit 20 --report missing/folder/v.json",
+            file.display()
+        );
+        let run = fewbit(trained.folder(), &line).expect(code);
+        assert!(run.stdout.contains(verdict), "{}", run.stdout);
+        assert!(run.stderr.contains("error: cannot write missing/folder/v.json"), "{}", run.stderr);
+        let run = fewbit(trained.folder(), &format!("{line} --json --quiet")).expect(code);
+        assert_eq!(run.json()["identical"], code == 2);
+        assert!(run.stderr.contains("cannot write"), "{}", run.stderr);
+    }
+}

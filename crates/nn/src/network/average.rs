@@ -48,7 +48,10 @@ mod tests {
     #[test]
     fn what_is_measured_is_copied() {
         let mut config = NetworkConfig::named("RESNET18_4W4A").unwrap();
-        config.architecture = Architecture::Resnet18Integer { widths: [2, 2, 2, 2] };
+        let Architecture::Resnet18Integer { widths, .. } = &mut config.architecture else {
+            panic!("a ResNet18")
+        };
+        *widths = vec![2; 4];
         let device = Device::cpu();
         let mut network = Network::new(&config, 1, &device).unwrap();
         let pass = |network: &mut Network, level: f32| {

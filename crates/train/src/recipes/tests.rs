@@ -90,7 +90,7 @@ fn modern_recipes_need_fewer_epochs() {
         assert_eq!(modern.dataset, published.dataset);
     }
     let e3m1 = BuiltIn::named("E3M1_Modern").unwrap().config().recipe;
-    let Architecture::Resnet18 { quantizers, widths } = e3m1.network.architecture else {
+    let Architecture::Resnet18 { quantizers, widths, .. } = e3m1.network.architecture else {
         panic!("a ResNet18")
     };
     assert_eq!(widths, [64, 128, 256, 512]);
@@ -120,7 +120,10 @@ fn plans_of_runs_are_recipes() {
     let mut config = TrainConfig::new(NetworkConfig::named("SFC_1W1A").unwrap());
     assert_eq!(read(&config.to_toml().unwrap()).unwrap(), config);
     config.recipe.network.name = "MINE".to_owned();
-    config.recipe.network.architecture = Architecture::Fc { hidden: vec![7, 9], dropout: 0.5 };
+    let Architecture::Fc { hidden, .. } = &mut config.recipe.network.architecture else {
+        panic!("fully connected")
+    };
+    *hidden = vec![7, 9];
     config.run.datadir = "elsewhere".into();
     assert_eq!(read(&config.to_toml().unwrap()).unwrap(), config);
     // Another family under a known name is all that the file says.
@@ -134,7 +137,10 @@ fn what_means_nothing_is_named() {
     let with = |line: &str| format!("[recipe]\nnetwork = \"TFC_2W2A\"\n{line}\n");
     let cases: [(String, &[&str]); 13] = [
         (with("learning_rate = 0.1"), &["mine.toml", "line 3", "learning_rate", "`lr`"]),
-        (with("[recipe.network.architecture]\nhiden = [3]"), &["line 4", "hiden", "`hidden`"]),
+        (
+            "[recipe.network]\nname = \"TFC_2W2A\"\narchitecture.hiden = [3]".to_owned(),
+            &["mine.toml", "hiden", "`hidden`"],
+        ),
         (with("[rnu]\nlog_freq = 3"), &["line 3", "rnu", "`run`"]),
         (with("[run]\nlogfreq = 3"), &["line 4", "logfreq", "`log_freq`"]),
         (with("lr = \"fast\""), &["mine.toml", "recipe.lr", "fast"]),

@@ -13,6 +13,7 @@ use crate::commands::verify::{self, Verified};
 use crate::console::{Console, escape};
 use crate::failure::{Hint, Outcome};
 use crate::files;
+use crate::program::{Report, Verdict};
 use crate::verification::Manner;
 
 /// Images at a time.
@@ -42,7 +43,16 @@ pub fn prove(
     console.say("verifying the file on the test images");
     let manner = Manner { mode: ModeArg::Canonical, batch: BATCH };
     let verified = verify::compare(best, &path, test, manner, console)?;
-    verify::write(&report, &verified.json)?;
+    verify::write(&report, &verified.json).map_err(|failure| {
+        // What was found is told all the same.
+        let identical = verified.findings.identical();
+        let verdict = if identical { Verdict::Good } else { Verdict::Different };
+        failure.after(Report {
+            text: verified.findings.text(),
+            json: verified.json.clone(),
+            verdict,
+        })
+    })?;
     let outcome = if verified.findings.identical() { "identical" } else { "different" };
     log.line(clock.now(), format_args!("Verified the {name} file: {outcome}"))?;
     log.flush()?;
