@@ -4,9 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{
-    data, eval, export, formats, networks, prove, recipes, run, train, verify,
-};
+use crate::commands::{data, eval, export, formats, networks, prove, recipes, run, train, verify};
 
 /// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
 /// that both compute the same.

@@ -1,5 +1,6 @@
 //! What decides every bit of a training's result.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fewbit_data::{Augmentation, DatasetName};
@@ -285,9 +286,46 @@ impl Recipe {
                 (Quantization::On, Quantization::Off) => {
                     (format!("{wanted} with quantizers"), format!("{was} without quantizers"))
                 }
-                _ => (format!("that of the settings {:?}", self.network), format!("{saved:?}")),
+                _ => differences(&self.network, saved),
             };
         }
         Err(ErrorKind::OtherNetwork { file: file.to_owned(), saved: was, wanted }.into())
+    }
+}
+
+/// The first setting that two networks of one name have differently.
+fn differences(wanted: &NetworkConfig, saved: &NetworkConfig) -> (String, String) {
+    let settings = |network: &NetworkConfig| {
+        let mut settings = BTreeMap::new();
+        if let Ok(value) = toml::Value::try_from(network) {
+            collect("", &value, &mut settings);
+        }
+        settings
+    };
+    let (own, other) = (settings(wanted), settings(saved));
+    let name = own.keys().chain(other.keys()).find(|name| own.get(*name) != other.get(*name));
+    let described = |network: &NetworkConfig, settings: &BTreeMap<String, String>| {
+        let Some(name) = name else { return network.name.clone() };
+        let key = name.rsplit('.').next().unwrap_or(name);
+        match settings.get(name) {
+            Some(value) => format!("{} with {key} = {value}", network.name),
+            None => format!("{} without {key}", network.name),
+        }
+    };
+    (described(wanted, &own), described(saved, &other))
+}
+
+/// All values by the path of their keys.
+fn collect(path: &str, value: &toml::Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                collect(&path, value, into);
+            }
+        }
+        value => {
+            into.insert(path.to_owned(), value.to_string());
+        }
     }
 }
