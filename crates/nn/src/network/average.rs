@@ -40,9 +40,10 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Device;
     use crate::config::{Architecture, NetworkConfig};
     use crate::network::{Pass, Strictness};
-    use crate::tensor::{Device, Tensor};
+    use crate::tensor::Tensor;
 
     /// Scales are measured in the first passes: until then their average is the newest measurement.
     #[test]
