@@ -131,8 +131,16 @@ impl<B: Backend> Value<B> {
     }
 
     /// Rounds to an integer, ties to even.
+    ///
+    /// Not by the rounding of the backend: on Vulkan (`Round` of GLSL.std.450) the driver may choose where
+    /// ties go.
     pub fn round(self) -> Self {
-        Self(B::float_round(self.0))
+        let floor = |value: Self| Self(B::float_floor(value.0));
+        let low = floor(self.clone());
+        let fraction = self - low.clone();
+        let odd = low.clone() - floor(low.clone() * 0.5) * 2.0;
+        let (up, tie) = (fraction.clone().above(0.5), fraction.equal(0.5));
+        low.clone() + low.like(0.0).fill(up, 1.0).replace(tie, odd)
     }
 
     /// Largest element along a dimension, which stays with size one.

@@ -19,6 +19,8 @@ impl<B: Backend> Scale<B> {
     fn divide(&self, x: Value<B>) -> Value<B> {
         match self {
             Self::Constant(1.0) => x,
+            // The same number, also on graphics processors, whose divisions may be off by an ulp or two.
+            Self::Constant(scale) if is_power_of_two(*scale) => x * (1.0 / scale),
             Self::Constant(scale) => x / *scale,
             Self::Tensor(scale) => x / scale.clone(),
         }
@@ -43,8 +45,8 @@ fn rounded<B: Backend>(u: Value<B>, rule: Rule) -> Value<B> {
     match rule {
         Rule::Minifloat { format, .. } => {
             let infinite = u.clone().abs().equal(f32::INFINITY);
-            let step = step(u.clone(), format);
-            ((u / step.clone()).round() * step).fill(infinite, f32::NAN)
+            let (step, inverse) = steps(u.clone(), format);
+            ((u * inverse).round() * step).fill(infinite, f32::NAN)
         }
         // The zero point is added although it is zero: -0 becomes +0.
         Rule::Integer { .. } => (u + 0.0).round(),
@@ -67,8 +69,14 @@ fn clip<B: Backend>(rounded: Value<B>, rule: Rule) -> Value<B> {
     }
 }
 
-/// The distance of neighbouring values around each element: every binade is found by comparison.
-fn step<B: Backend>(u: Value<B>, format: FloatFormat) -> Value<B> {
+/// Whether the inverse is a number as well, so that a product with it is the quotient.
+fn is_power_of_two(scale: f32) -> bool {
+    scale.is_normal() && (1.0 / scale).is_normal() && scale.to_bits() << 9 == 0
+}
+
+/// The distance of neighbouring values around each element and its inverse: every binade is found by
+/// comparison.
+fn steps<B: Backend>(u: Value<B>, format: FloatFormat) -> (Value<B>, Value<B>) {
     let lowest = 1 - format.exponent_bias();
     let mantissa = format.mantissa_bit_width() as i32;
     let magnitude = u.abs();
@@ -78,11 +86,15 @@ fn step<B: Backend>(u: Value<B>, format: FloatFormat) -> Value<B> {
         max if max.is_finite() => (f64::from(max).log2().floor() as i32 + 1).min(127),
         _ => 127,
     };
-    // Graphics processors take subnormal numbers for zero, and would divide by it. So the values of wide
-    // formats that are subnormal in f32 are rounded to its smallest normal number.
-    let step = |exponent: i32| power((exponent - mantissa).max(f32::MIN_EXP - 1));
-    (lowest + 1..=highest).fold(magnitude.like(step(lowest)), |steps, exponent| {
-        steps.fill(magnitude.clone().at_least(power(exponent)), step(exponent))
+    // Graphics processors take subnormal numbers for zero, and the inverse of one is none. So the values of
+    // wide formats that are subnormal in f32 are rounded to its smallest normal number.
+    let exponent_of_step = |exponent: i32| (exponent - mantissa).max(f32::MIN_EXP - 1);
+    let first = exponent_of_step(lowest);
+    let start = (magnitude.like(power(first)), magnitude.like(power(-first)));
+    (lowest + 1..=highest).fold(start, |(step, inverse), exponent| {
+        let mask = magnitude.clone().at_least(power(exponent));
+        let exponent = exponent_of_step(exponent);
+        (step.fill(mask.clone(), power(exponent)), inverse.fill(mask, power(-exponent)))
     })
 }
 
