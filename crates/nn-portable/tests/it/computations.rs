@@ -259,6 +259,9 @@ macro_rules! computations {
                 computed("cross_entropy_loss", Agreement::Sums, logits(), |t| {
                     ops::cross_entropy_loss(&t[0], &labels).unwrap()
                 }),
+                computed("smoothed_cross_entropy_loss", Agreement::Sums, logits(), |t| {
+                    ops::smoothed_cross_entropy_loss(&t[0], &labels, 0.1).unwrap()
+                }),
             ]
         }
 
@@ -269,10 +272,19 @@ macro_rules! computations {
             let clip = ops::Clip::Symmetric(2.0);
             for step in 0..3 {
                 let gradient = tensor(30 + step, &[7, 3], device);
-                let settings =
-                    ops::Adam { learning_rate: 0.01, weight_decay: 1e-2, ..ops::Adam::default() };
+                let settings = ops::Adam {
+                    learning_rate: 0.01,
+                    weight_decay: 1e-2,
+                    decoupled_weight_decay: 1e-2,
+                    ..ops::Adam::default()
+                };
                 ops::adam_step(&mut adam.0, &gradient, &mut adam.1, &settings, clip);
-                let settings = ops::Sgd { learning_rate: 0.1, momentum: 0.9, weight_decay: 1e-2 };
+                let settings = ops::Sgd {
+                    learning_rate: 0.1,
+                    momentum: 0.9,
+                    nesterov: true,
+                    weight_decay: 1e-2,
+                };
                 ops::sgd_step(&mut sgd.0, &gradient, &mut sgd.1, &settings, clip);
             }
             let moments = [adam.1.first.to_vec(), adam.1.second.to_vec()];
