@@ -330,7 +330,7 @@ fn tensors_without_counterpart_are_named() {
     let graph = model.graph.as_mut().unwrap();
     let output = graph.output[0].name().to_owned();
     let last = graph.node.last_mut().unwrap();
-    assert_eq!(last.output, [output.clone()]);
+    assert_eq!(last.output, std::slice::from_ref(&output));
     last.output = vec!["before".to_owned()];
     graph.node.push(NodeProto {
         op_type: Some("Identity".to_owned()),

@@ -193,7 +193,7 @@ fn arrays_are_no_larger_than_their_file_allows() {
     writer.add("zeros", &NpyArray::new(vec![SIZE], vec![0u8; SIZE]).unwrap()).unwrap();
     writer.add("one", &NpyArray::new(vec![1], vec![1u8]).unwrap()).unwrap();
     writer.finish().unwrap();
-    assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
+    assert!(fs::metadata(&path).unwrap().len() < 1 << 20);
     let archive = NpzArchive::open(&path).unwrap();
     let error = archive.read("zeros").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
