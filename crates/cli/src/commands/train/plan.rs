@@ -383,7 +383,7 @@ mod tests {
              --scheduler STEP --export-qonnx",
         );
         assert_eq!(published, typed.unwrap().config, "the published command");
-        let config = plan("--recipe E3M1_modern --epochs 3 --no-nesterov --momentum 0").unwrap();
+        let config = plan("--recipe FP32_modern --epochs 3 --no-nesterov --momentum 0").unwrap();
         let recipe = config.config.recipe;
         assert_eq!((recipe.epochs, recipe.nesterov, recipe.momentum), (3, false, 0.0));
         assert_eq!(recipe.label_smoothing, 0.1);
