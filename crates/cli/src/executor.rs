@@ -8,6 +8,22 @@ use fewbit_qonnx::{Mode, Model, Options, Outputs, TensorInfo, Value};
 use crate::commands::run::ModeArg;
 use crate::failure::{Failure, Hint, Outcome};
 
+/// Reads a model file; folders and checkpoints, which other commands take, get a hint.
+pub fn read_model(path: &Path) -> Outcome<ModelProto> {
+    let extension = path.extension().unwrap_or_default();
+    if path.is_dir() {
+        let error = Failure::new(format!("{} is a folder, not an ONNX file", path.display()));
+        return Err(error.or_hint("give the file, in a run folder NETWORK_qonnx.onnx"));
+    }
+    if ["safetensors", "tar", "pth"].iter().any(|known| extension == *known) && path.is_file() {
+        let error = Failure::new(format!("{} is a checkpoint, not an ONNX file", path.display()));
+        return Err(error.or_hint(
+            "`fewbit export CHECKPOINT -o FILE.onnx` makes one; `fewbit eval CHECKPOINT` measures its accuracy",
+        ));
+    }
+    Ok(fewbit_onnx::read_model(path)?)
+}
+
 /// A model file, ready to run.
 #[derive(Debug)]
 pub struct Executor {
@@ -19,7 +35,7 @@ pub struct Executor {
 impl Executor {
     /// Reads and prepares a file.
     pub fn open(path: &Path, mode: ModeArg) -> Outcome<Self> {
-        let proto = fewbit_onnx::read_model(path)?;
+        let proto = read_model(path)?;
         let mode = match mode {
             ModeArg::Canonical => Mode::Canonical,
             ModeArg::Reference => Mode::Reference,

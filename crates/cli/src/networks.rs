@@ -34,7 +34,9 @@ pub fn network(name: &str, console: &Console) -> Outcome<NetworkConfig> {
             );
         }
         let known = NetworkConfig::shipped_names();
-        suggestion(name, known.iter().map(String::as_str))
+        let meant = suggestion(name, known.iter().map(String::as_str));
+        let meant = meant.map(|meant| format!("{meant} ")).unwrap_or_default();
+        Some(format!("{meant}`fewbit networks` lists the named networks"))
     })
 }
 
@@ -56,7 +58,10 @@ fn read(file: &Path, console: &Console) -> Outcome<NetworkConfig> {
         let valid = error.utf8_error().valid_up_to();
         Failure::new(format!("{shown} is no UTF-8 text (byte {valid})"))
     })?;
-    let described = NetworkConfig::from_file(&text, file)?;
+    let described = NetworkConfig::from_file(&text, file).hint_with(|failure| {
+        let is_recipe = failure.message().contains("unknown key \"recipe\"");
+        is_recipe.then(|| format!("this is a recipe: `fewbit train --recipe {shown}`"))
+    })?;
     for warning in described.warnings {
         console.say(format!("warning: {}", escape(&warning)));
     }

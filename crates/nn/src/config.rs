@@ -208,7 +208,7 @@ impl NetworkConfig {
     /// `_LAST_LAYER` or `_FIRST_LAST_LAYER`: the weights of those layers are e4m3 (6 bits: e3m2).
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownNetwork`] if the name has another pattern; the message lists the known ones.
+    /// [`ErrorKind::UnknownNetwork`] if the name has another pattern; it holds the known ones.
     pub fn named(name: &str) -> Result<Self, Error> {
         names::parse(&name.to_ascii_uppercase()).ok_or_else(|| {
             Error::new(ErrorKind::UnknownNetwork {

@@ -39,7 +39,9 @@ impl From<ErrorKind> for Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A network name that stands for nothing.
-    #[error("unknown network {name:?}, expected one of {}", List(known))]
+    #[error(
+        "unknown network {name:?}, expected a name such as TFC_2W2A, CNV_1W1A or RESNET18_5W5A_FLOAT_E3M1"
+    )]
     UnknownNetwork {
         /// The name asked for.
         name: String,

@@ -60,7 +60,7 @@ pub struct Fact {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRow {
-    /// Its path, as the reader can use it.
+    /// Its path, as the reader can use it: from the folder of the page.
     pub path: String,
     /// What is in it.
     pub contents: String,

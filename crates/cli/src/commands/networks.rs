@@ -22,7 +22,7 @@ pub const EXAMPLES: &[Example] = &[
 
 /// The end of `--help`.
 pub const NOTES: &str = "\
-A file needs only what differs from a named network. This one has narrower stages, other activations and
+A file needs only what differs from a named network. This one has narrower stages, other activations and \
 scales; its name is that of the file:
 
   base = \"RESNET18_5W5A_FLOAT_E3M1\"
@@ -33,9 +33,11 @@ scales; its name is that of the file:
   rectified_format = \"ue3m2\"        # behind rectifiers
   weight_scaling = \"per_channel\"    # unscaled, per_tensor, per_channel
   act_scaling = \"learned\"           # unscaled, learned, statistics
-  scale_restriction = \"float\"       # float, power_of_two, power_of_two_ceil, power_of_two_floor
+  scale_restriction = \"float\"       # float, power_of_two (also _ceil, _floor)
 
-INI files of the published examples (cfg/*.ini) are read, too.
+Further keys, printed only where they differ from their default: output_norm (TFC, SFC, LFC, CNV); blocks, \
+stem_stride (RESNET18); rectified_format, first_layer_format, last_layer_format, act_statistic, \
+collection_steps, scale_restriction (quantizers). INI files of the published examples (cfg/*.ini) are read, too.
 ";
 
 /// Flags of `networks`.

@@ -32,11 +32,11 @@ pub const EXAMPLES: &[Example] = &[
 
 /// The end of `--help`.
 pub const NOTES: &str = "\
-Shows, layer by layer, that PyTorch with Brevitas, qonnx with onnxruntime, and fewbit compute the
-same bits: that no sum is rounded, in whatever order it is added up, and that batch normalization
-gives the same results after the next quantizer in the formula of each, for every value that can
+Shows, layer by layer, that PyTorch with Brevitas, qonnx with onnxruntime, and fewbit compute the \
+same bits: that no sum is rounded, in whatever order it is added up, and that batch normalization \
+gives the same results after the next quantizer in the formula of each, for every value that can \
 reach it. Where a sum could become too large for some input, --dataset tries real images.
-Exit code 0: proved, for all inputs or for these images. 1: not provable, with the layer, channel
+Exit code 0: proved, for all inputs or for these images. 1: not provable, with the layer, channel \
 and value.
 ";
 

@@ -25,7 +25,7 @@ pub const EXAMPLES: &[Example] = &[
 
 /// The end of `--help`.
 pub const NOTES: &str = "\
-A recipe is a config.toml, as in run folders, in which only the network has to be said: what it leaves
+A recipe is a config.toml, as in run folders, in which only the network has to be said: what it leaves \
 out is the default. `train --recipe` takes a name or a file; flags of `train` go over it.
 ";
 
@@ -82,7 +82,16 @@ pub fn read(name_or_file: &str) -> Outcome<TrainConfig> {
     if !is_file {
         return Ok(named(name_or_file)?.config());
     }
-    TrainConfig::read_recipe(&path).map_err(explained).or_else(|failure| {
+    let advised = |failure: Failure| match failure.message() {
+        _ if !path.exists() => {
+            failure.or_hint("`fewbit recipes NAME` prints a recipe to start from")
+        }
+        text if text.contains("recipe.network: found nothing") => {
+            failure.or_hint("the description of a network belongs to --network")
+        }
+        _ => failure,
+    };
+    TrainConfig::read_recipe(&path).map_err(explained).map_err(advised).or_else(|failure| {
         // An unknown network does not say where it was named.
         if failure.message().contains(name_or_file) {
             return Err(failure);
@@ -96,9 +105,9 @@ fn named(name: &str) -> Outcome<BuiltIn> {
         let names = BuiltIn::ALL.iter().map(|recipe| recipe.name);
         match suggestion(name, names) {
             Some(hint) => failure.or_hint(hint),
-            None => {
-                failure.or_hint("`fewbit recipes` lists them; a file is named as in ./NAME.toml")
-            }
+            None => failure.or_hint(
+                "`fewbit recipes` lists them; a file of your own goes to `fewbit train --recipe`",
+            ),
         }
     })
 }

@@ -58,16 +58,16 @@ pub const EXAMPLES: &[Example] = &[
 
 /// The end of `--help`.
 pub const NOTES: &str = "\
-Without --network, --recipe and --resume this is a demonstration of about a minute: it trains on the generated
-dataset glyphs, exports, verifies, and says what it found; other flags change its settings. With a
+Without --network, --recipe and --resume this is a demonstration of about a minute: it trains on the generated \
+dataset glyphs, exports, verifies, and says what it found; other flags change its settings. With a \
 network, defaults are those of the published example: 1000 epochs on MNIST.
-Minifloats have no scales by default, as in the published example. Formats of few bits learn better
+Minifloats have no scales by default, as in the published example. Formats of few bits learn better \
 with them: --weight-scaling per_channel --act-scaling learned
 A run that was stopped, by Ctrl-C or by anything else, goes on with --resume and ends in the same bits.
 Exit code 1 if the exported file differs from what was trained.
-GPUs are not in the default build. With a GPU and a network connection to fetch packages, build with
-`cargo build --release --features vulkan` (any driver of Vulkan), or metal, cuda or rocm; then --gpus 0 is the
-first GPU. Results are defined to the bit on the CPU only: a GPU comes near them, so verification and the
+GPUs are not in the default build. With a GPU and a network connection to fetch packages, build with \
+`cargo build --release --features vulkan` (any driver of Vulkan), or metal, cuda or rocm; then --gpus 0 is the \
+first GPU. Results are defined to the bit on the CPU only: a GPU comes near them, so verification and the \
 accuracy beside it are computed on the CPU. Where no GPU can be used, --gpus is an error.
 ";
 
@@ -303,8 +303,8 @@ fn say_import(
     ));
     if (said - measured).abs() >= 0.005 {
         console.say(format!(
-            "warning: the file names a best accuracy of {said:.2} %, of another network or dataset: \
-             {measured:.2} % is the best so far here"
+            "warning: the file names a best accuracy of {said:.2} %, of another network, dataset or \
+             number of images: {measured:.2} % is the best so far here"
         ));
     }
 }

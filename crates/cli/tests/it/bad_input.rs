@@ -24,10 +24,13 @@ fn refused(run: &Run, words: &[&str]) {
 #[test]
 fn mistyped_names() {
     let folder = TempDir::new().unwrap();
-    let cases: [(&str, &[&str]); 19] = [
+    let cases: [(&str, &[&str]); 22] = [
         ("trian", &["trian", "train"]),
         ("train --netwrk TFC_2W2A", &["--netwrk", "--network"]),
-        ("train --network TFC_2W2", &["TFC_2W2", "did you mean TFC_2W2A"]),
+        ("train --network TFC_2W2", &["TFC_2W2", "did you mean TFC_2W2A", "fewbit networks"]),
+        ("train --recipe missing.toml", &["missing.toml", "fewbit recipes NAME"]),
+        ("run . --dataset glyphs", &[". is a folder", "_qonnx.onnx"]),
+        ("prove .", &[". is a folder", "_qonnx.onnx"]),
         ("train --network RESNET18_5W5A_FLOAT_E3M2", &["RESNET18_5W5A_FLOAT_E3M2"]),
         ("train --network TFC_2W2A --dataset glyhps", &["glyhps", "glyphs"]),
         ("train --network TFC_2W2A --optim ADM", &["ADM", "ADAM"]),

@@ -116,7 +116,7 @@ pub(super) fn epochs(epochs: &[EpochMetrics]) -> Markup {
 
 pub(super) fn run(report: &RunReport) -> Markup {
     let mut section = Markup::default();
-    section.raw("<section>\n<h2>To repeat this run</h2>\n<pre><code>").text(&report.command);
+    section.raw("<section>\n<h2>How it was run</h2>\n<pre><code>").text(&report.command);
     section.raw("</code></pre>\n<table class=\"pairs\"><tbody>\n");
     let own = [("seed", report.seed.to_string()), ("version", report.version.clone())];
     let own = own.iter().map(|(name, value)| (*name, value.as_str()));

@@ -24,10 +24,9 @@ pub fn write(
 ) -> Outcome<()> {
     let (recipe, progress) = (&summary.config.recipe, &summary.progress);
     let network = &recipe.network;
-    let in_folder = |name: &str| folder.path().join(name).display().to_string();
     let files = files(summary)
         .into_iter()
-        .map(|(name, contents)| FileRow { path: in_folder(&name), contents: contents.to_owned() })
+        .map(|(name, contents)| FileRow { path: name, contents: contents.to_owned() })
         .collect();
     let layers = layers(&mut best.network(&Device::cpu())?)?;
     let report = RunReport {
@@ -59,8 +58,9 @@ fn facts(summary: &Summary<'_>, environment: &Environment) -> Vec<Fact> {
         ("optimizer", optimizer(recipe)),
         ("schedule", recipe.scheduler.to_string()),
         ("loss", loss(recipe)),
-        ("training images", recipe.augment.of(recipe.dataset).to_string()),
+        ("augmentation", recipe.augment.of(recipe.dataset).to_string()),
         ("batch size", recipe.batch_size.to_string()),
+        ("all settings", "config.toml, which `fewbit train --recipe` takes".to_owned()),
         ("device", environment.device.clone()),
         ("processor", environment.cpu.clone()),
         ("threads", format!("{} on {} cores", environment.threads, environment.cores)),

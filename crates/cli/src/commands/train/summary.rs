@@ -145,8 +145,10 @@ impl Summary<'_> {
 
     fn files(&self, folder: PathBuf) -> String {
         let mut text = format!("Files in {}:\n", escape(&folder.to_string_lossy()));
-        for (name, contents) in files(self) {
-            let _ = writeln!(text, "  {name:<30}{contents}");
+        let files = files(self);
+        let width = files.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        for (name, contents) in files {
+            let _ = writeln!(text, "  {name:<width$}  {contents}");
         }
         text
     }
