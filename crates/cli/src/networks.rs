@@ -59,8 +59,16 @@ fn read(file: &Path, console: &Console) -> Outcome<NetworkConfig> {
         Failure::new(format!("{shown} is no UTF-8 text (byte {valid})"))
     })?;
     let described = NetworkConfig::from_file(&text, file).hint_with(|failure| {
-        let is_recipe = failure.message().contains("unknown key \"recipe\"");
-        is_recipe.then(|| format!("this is a recipe: `fewbit train --recipe {shown}`"))
+        let message = failure.message();
+        if message.contains("unknown key \"recipe\"") {
+            Some(format!("this is a recipe: `fewbit train --recipe {shown}`"))
+        } else if message.contains("no TOML") && text.contains("[MODEL]") {
+            Some("this looks like INI: name the file .ini or .cfg".to_owned())
+        } else if message.contains("stands before the first section") {
+            Some("this looks like TOML: name the file .toml".to_owned())
+        } else {
+            None
+        }
     })?;
     for warning in described.warnings {
         console.say(format!("warning: {}", escape(&warning)));

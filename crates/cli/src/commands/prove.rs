@@ -25,8 +25,13 @@ pub const EXAMPLES: &[Example] = &[
         lines: "fewbit export experiments -o network.onnx\nfewbit prove network.onnx",
     },
     Example {
+        purpose: "for every image there can be, of which more can be proved",
+        lines: "fewbit prove network.onnx --inputs pixels",
+    },
+    Example {
         purpose: "where that is not possible, for 1,000 images; and a certificate",
-        lines: "fewbit prove network.onnx --dataset glyphs --limit 1000 --report certificate.json",
+        lines: "fewbit prove network.onnx --inputs pixels --dataset glyphs --limit 1000 \
+                --report proof.json",
     },
 ];
 
@@ -98,7 +103,11 @@ pub fn run(args: &ProveArgs, console: &Console) -> Outcome<Report> {
         certify(&args.model, args.inputs, dataset.as_ref(), args.batch as usize, console)?;
     let document = document(&certificate, &args.model)?;
     let mut text = format!("{}\n{}", escape(&args.model.to_string_lossy()), words(&certificate));
-    if dataset.is_none() && certificate.verdict == prove::Verdict::NotProvable {
+    let not_provable = certificate.verdict == prove::Verdict::NotProvable;
+    if not_provable && args.inputs == InputsArg::Any {
+        text.push_str("`--inputs pixels` asks about images alone, for which more can be proved\n");
+    }
+    if not_provable && dataset.is_none() {
         text.push_str(
             "`--dataset NAME` tries on real images what cannot be proved for all inputs\n",
         );

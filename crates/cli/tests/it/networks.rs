@@ -164,7 +164,7 @@ fn named_networks_are_printed_as_files() {
 fn bad_files_are_refused_with_their_line() {
     let folder = TempDir::new().unwrap();
     let long = format!("# {}", "x".repeat(1 << 20));
-    let files: [(&str, &[u8], &str, &str); 7] = [
+    let files: [(&str, &[u8], &str, &str); 9] = [
         (
             "a.toml",
             b"base = \"TFC_2W2A\"\nclases = 3\n",
@@ -178,6 +178,8 @@ fn bad_files_are_refused_with_their_line() {
             "architecture is ",
             "",
         ),
+        ("i.toml", b"[MODEL]\nARCH: FC\n", "no TOML", "name the file .ini"),
+        ("t.ini", b"base = \"TFC_2W2A\"\n", "before the first section", "name the file .toml"),
         ("r.toml", b"[recipe]\n", "unknown key \"recipe\"", "fewbit train --recipe r.toml"),
         ("d.toml", b"\xff", "d.toml is no UTF-8 text (byte 0)", ""),
         ("e.cfg", long.as_bytes(), "e.cfg is longer than", ""),

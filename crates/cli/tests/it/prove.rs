@@ -43,6 +43,7 @@ fn what_cannot_be_proved_is_said() {
         run.stdout
     );
     assert!(run.stdout.contains("`--dataset NAME` tries"), "{}", run.stdout);
+    assert!(run.stdout.contains("`--inputs pixels` asks"), "{}", run.stdout);
     let json = fewbit(folder.path(), "prove bare.onnx --json --inputs pixels").expect(1).json();
     assert_eq!(json["verdict"], "not_provable");
     assert_eq!(json["inputs"], "pixels k / 255 for k from 0 to 255");
