@@ -40,11 +40,9 @@ Compares the trainer's network with the executor over all test images: every log
 that both sides name, bit for bit (+0 and -0 count as equal), the predictions, and everything that the \
 file stores with what the exporter writes for the checkpoint. Tensors that another program has \
 renamed are found by their place in the graph; those that only one side has are listed and not compared.
-The findings on the run folder's own file go there as verification.json (verification_qcdq.json for \
-the one of --export_qcdq_onnx); those on any other file are written only where --report says.
+Writes verification.json into the run folder, whichever file was compared, or where --report says.
 Exit code 0: no value differs. 1: something differs, or --prove found a place where engines can part; \
-a file that cannot be executed differs, if something in it is stored differently. 2: it could not be \
-found out, or not be written.
+a file that cannot be executed differs, if something in it is stored differently. 2: it could not be found out, or not be written.
 ";
 
 /// Flags of `verify`.
@@ -67,10 +65,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "N", default_value = "250")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batch: u32,
-    /// Also prove it for all inputs, else for all images, else for these; see `fewbit prove`
+    /// Also prove it for every possible input, or else for these images; see `fewbit prove`
     #[arg(long)]
     pub prove: bool,
-    /// Where to write the findings as JSON [default: verification.json in the run folder, for the file there]
+    /// Where to write the findings as JSON [default: verification.json in the run folder]
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
 }
@@ -80,7 +78,7 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
     let checkpoint = checkpoints::read(&located.checkpoint, &args.network, console)?;
     let model = model(args, &located, &checkpoint)?;
-    let report = report_file(args, &located, &model, &checkpoint)?;
+    let report = report_file(args, &located)?;
     let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
     let manner = Manner { mode: args.mode, batch: args.batch as usize };
     let Verified { findings, mut json } = compare(&checkpoint, &model, &dataset, manner, console)?;
@@ -92,12 +90,8 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     );
     let mut verdict = if findings.identical() { Verdict::Good } else { Verdict::Different };
     if args.prove {
-        let mut certificate = prove::certify(&model, InputsArg::Any, None, manner.batch, console)?;
-        if prove::verdict(&certificate) == Verdict::Different {
-            // Huge numbers overflow in many quantizers with scales; images are no such inputs.
-            let pixels = InputsArg::Pixels;
-            certificate = prove::certify(&model, pixels, Some(&dataset), manner.batch, console)?;
-        }
+        let certificate =
+            prove::certify(&model, InputsArg::Any, Some(&dataset), manner.batch, console)?;
         text.push_str(&format!("\n{}\n", prove::words(&certificate)));
         json["proof"] = prove::document(&certificate, &model)?;
         if prove::verdict(&certificate) == Verdict::Different {
@@ -134,27 +128,13 @@ fn model(args: &VerifyArgs, located: &Located, checkpoint: &Checkpoint) -> Outco
     )))
 }
 
-/// Where the findings go: where `--report` says, or beside the run's own file. Those of another file would
-/// take the place of what the run folder says about its own, so they go nowhere.
-fn report_file(
-    args: &VerifyArgs,
-    located: &Located,
-    model: &Path,
-    checkpoint: &Checkpoint,
-) -> Outcome<Option<PathBuf>> {
-    let folder = match (&args.report, &located.run_folder) {
-        (Some(path), _) => return Ok(Some(path.clone())),
-        (None, Some(folder)) => RunFolder::open(folder)?,
-        (None, None) => return Ok(None),
-    };
-    let network = &checkpoint.recipe.network;
-    let own = [
-        (folder.model(network), folder.verification()),
-        (folder.qcdq_model(network), folder.qcdq_verification()),
-    ];
-    let real = |path: &Path| path.canonicalize().ok();
-    let same = |own: &Path| real(own).is_some_and(|own| real(model) == Some(own));
-    Ok(own.into_iter().find(|(own, _)| same(own)).map(|(_, report)| report))
+/// Where the findings go: nowhere, if neither a file nor a run folder was named.
+fn report_file(args: &VerifyArgs, located: &Located) -> Outcome<Option<PathBuf>> {
+    match (&args.report, &located.run_folder) {
+        (Some(path), _) => Ok(Some(path.clone())),
+        (None, Some(folder)) => Ok(Some(RunFolder::open(folder)?.verification())),
+        (None, None) => Ok(None),
+    }
 }
 
 /// What a comparison found, and its document.

@@ -6,7 +6,7 @@ use std::path::Path;
 use fewbit_onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use serde_json::Value;
 
-use crate::harness::{Run, fewbit, only_entry, trained};
+use crate::harness::{Run, fewbit, trained};
 
 /// What verification says about the exported file after `spoil` changed it.
 fn verify(name: &str, spoil: impl FnOnce(&mut ModelProto)) -> (Run, Value) {
@@ -80,24 +80,6 @@ fn the_file_itself_is_right() {
     assert!(document["tensors_compared"].as_u64().unwrap() >= 12, "{document:#}");
     assert!(document["values_compared"].as_u64().unwrap() >= 200 * (784 + 3 * 3 * 64 + 2 * 10));
     assert!(document["constants"]["initializers_compared"].as_u64().unwrap() >= 20);
-}
-
-#[test]
-fn another_file_leaves_what_the_run_folder_says() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let train =
-        "train --network TFC_2W2A --dataset glyphs --limit 100 --epochs 1 --export_qonnx --quiet";
-    fewbit(folder.path(), train).expect(0);
-    let run = only_entry(&folder.path().join("experiments"));
-    let said = || fs::read_to_string(run.join("verification.json")).unwrap();
-    let before = said();
-    fs::copy(trained().model(), folder.path().join("other.onnx")).unwrap();
-    let other = fewbit(folder.path(), "verify experiments other.onnx --limit 10").expect(1);
-    assert!(!other.stdout.contains("report:"), "{}", other.stdout);
-    assert_eq!(said(), before);
-    let own = fewbit(folder.path(), "verify experiments --limit 10").expect(0);
-    assert!(own.stdout.contains("verification.json"), "{}", own.stdout);
-    assert_ne!(said(), before);
 }
 
 /// The output of the `nth` node of a type in the exported file.
