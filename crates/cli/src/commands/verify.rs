@@ -42,7 +42,8 @@ file stores with what the exporter writes for the checkpoint. Tensors that anoth
 renamed are found by their place in the graph; those that only one side has are listed and not compared.
 Writes verification.json into the run folder, whichever file was compared, or where --report says.
 Exit code 0: no value differs. 1: something differs, or --prove found a place where engines can part; \
-a file that cannot be executed differs, if something in it is stored differently. 2: it could not be found out, or not be written.
+a file that cannot be executed differs, if something in it is stored differently. 2: it could not be \
+found out, or not be written.
 ";
 
 /// Flags of `verify`.
