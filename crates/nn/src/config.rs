@@ -48,8 +48,27 @@ pub struct NetworkConfig {
     pub classes: usize,
     /// Channels, height and width of an image.
     pub image_shape: [usize; 3],
+    /// What is done to the pixels before anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalization: Option<Normalization>,
     /// The layers. Last, because TOML wants tables after plain values.
     pub architecture: Architecture,
+}
+
+/// Pixels minus a mean, divided by a deviation, each of its channel: part of the network and of its file.
+///
+/// ```toml
+/// [normalization]
+/// mean = [0.4914, 0.4822, 0.4465]
+/// std = [0.2470, 0.2435, 0.2616]
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalization {
+    /// What is subtracted, for each channel, in units of pixels from 0 to 1; rounded to `f32`.
+    pub mean: Vec<f64>,
+    /// What it is divided by then, above 0.
+    pub std: Vec<f64>,
 }
 
 /// Whether the quantizers of a network are on.
@@ -239,6 +258,16 @@ impl NetworkConfig {
         }
         if let Some(stages) = self.architecture.stages() {
             stages.validate()?;
+        }
+        if let Some(Normalization { mean, std }) = &self.normalization {
+            let channels = self.image_shape[0];
+            if mean.len() != channels || !mean.iter().all(|&mean| (mean as f32).is_finite()) {
+                return invalid("mean", format!("{mean:?}"), "a finite number for each channel");
+            }
+            let divides = |&std: &f64| (std as f32) > 0.0 && (std as f32).is_finite();
+            if std.len() != channels || !std.iter().all(divides) {
+                return invalid("std", format!("{std:?}"), "a number above 0 for each channel");
+            }
         }
         self.validate_size()?;
         match &self.architecture {

@@ -122,6 +122,7 @@ impl<'a> Exporter<'a> {
             | Layer::MaxPool(_)
             | Layer::Dropout(_) => {}
             Layer::ScaleShift { .. }
+            | Layer::Normalize { .. }
             | Layer::Linear(_)
             | Layer::Conv2d(_)
             | Layer::BatchNorm(_)
@@ -137,6 +138,7 @@ impl<'a> Exporter<'a> {
         match layer {
             Layer::Flatten => self.flatten(name),
             Layer::ScaleShift { scale, shift } => self.scale_shift(name, *scale, *shift),
+            Layer::Normalize { mean, std } => self.normalize(name, mean, std),
             Layer::Quantize(quantizer) => self.act_quantizer(name, quantizer),
             // Evaluation drops nothing.
             Layer::Dropout(_) => Ok(()),

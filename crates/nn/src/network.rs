@@ -24,7 +24,7 @@ pub(crate) use truncated_pool::TruncatedPool;
 
 use std::collections::BTreeMap;
 
-use crate::config::{Architecture, NetworkConfig, OutputNorm, Stages};
+use crate::config::{Architecture, NetworkConfig, Normalization, OutputNorm, Stages};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind};
 use crate::ops::{Formula, Quantized};
@@ -75,7 +75,7 @@ impl Network {
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Result<Self, Error> {
         config.validate()?;
         let mut shared = vec![];
-        let layers = match &config.architecture {
+        let mut layers = match &config.architecture {
             Architecture::Fc { hidden, dropout, output_norm } => {
                 fc::layers(config, hidden, *dropout, *output_norm, seed, device)?
             }
@@ -92,6 +92,11 @@ impl Network {
                 resnet_integer::layers(config, stages, *collection_steps, seed, device)?
             }
         };
+        if let Some(Normalization { mean, std }) = &config.normalization {
+            let [mean, std] = [mean, std].map(|values| values.iter().map(|&v| v as f32).collect());
+            let layer = Layer::Normalize { mean, std };
+            layers.insert(0, NamedLayer { name: "normalization".to_owned(), layer });
+        }
         let (config, batch_norm) = (config.clone(), Formula::TwoRoundings);
         let mut network = Self { config, layers, shared, device: device.clone(), seed, batch_norm };
         // Quantizers are built without knowing where.

@@ -51,9 +51,9 @@ pub struct ProveArgs {
     /// The file
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
-    /// The inputs that the statement is about
-    #[arg(long, value_enum, default_value = "any")]
-    pub inputs: InputsArg,
+    /// The inputs that the statement is about [default: any; pixels if that can be proved and any cannot]
+    #[arg(long, value_enum)]
+    pub inputs: Option<InputsArg>,
     /// Try on the test set of this dataset (mnist, cifar10, glyphs or shapes) what cannot be proved for all inputs
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
@@ -123,16 +123,29 @@ pub fn run(args: &ProveArgs, console: &Console) -> Outcome<Report> {
 const LARGEST_BATCH: usize = 50;
 
 /// Proves what can be proved about a file; the images are used only where they can help.
+///
+/// Without `inputs` it is about any number in every place, or else about pixels: a quantizer with a scale below one
+/// makes infinity of the largest numbers, and NaN of that, which images cannot meet.
 pub fn certify(
     model: &Path,
-    inputs: InputsArg,
+    inputs: Option<InputsArg>,
     images: Option<&Dataset>,
     batch: usize,
     console: &Console,
 ) -> Outcome<Certificate> {
     let started = Instant::now();
     let executor = Executor::open(model, ModeArg::Canonical)?;
-    let mut proof = Proof::new(executor.proto(), &inputs.values()).context(model.display())?;
+    let prove = |inputs: InputsArg| {
+        Proof::new(executor.proto(), &inputs.values()).context(model.display())
+    };
+    let mut proof = prove(inputs.unwrap_or(InputsArg::Any))?;
+    let proved = prove::Verdict::ProvedForAllInputs;
+    if inputs.is_none() && proof.certificate().verdict < proved {
+        let about_pixels = prove(InputsArg::Pixels)?;
+        if unproved(&about_pixels) < unproved(&proof) {
+            proof = about_pixels;
+        }
+    }
     if let Some(dataset) = images.filter(|_| proof.needs_images()) {
         let total = dataset.len() as u64;
         let mut bar = Progress::new(console);
@@ -149,6 +162,12 @@ pub fn certify(
         }
     }
     Ok(proof.certificate().with_seconds(started.elapsed().as_secs_f64()))
+}
+
+/// Layers for which images would have to help, or nothing can.
+fn unproved(proof: &Proof<'_>) -> usize {
+    let layers = proof.certificate().layers;
+    layers.iter().filter(|layer| layer.verdict < prove::Verdict::ProvedForAllInputs).count()
 }
 
 /// The certificate as JSON, with what it is about.

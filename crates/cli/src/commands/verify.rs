@@ -12,7 +12,7 @@ use crate::checkpoints::{self, NetworkArg};
 use crate::command_line::Example;
 use crate::commands::dataset::DatasetArgs;
 use crate::commands::export::{Dialect, model_of};
-use crate::commands::prove::{self, InputsArg};
+use crate::commands::prove;
 use crate::commands::run::ModeArg;
 use crate::console::{Console, escape};
 use crate::failure::{Failure, Outcome};
@@ -92,7 +92,7 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     let mut verdict = if findings.identical() { Verdict::Good } else { Verdict::Different };
     if args.prove {
         let certificate =
-            prove::certify(&model, InputsArg::Any, Some(&dataset), manner.batch, console)?;
+            prove::certify(&model, None, Some(&dataset), manner.batch, console)?;
         text.push_str(&format!("\n{}\n", prove::words(&certificate)));
         json["proof"] = prove::document(&certificate, &model)?;
         if prove::verdict(&certificate) == Verdict::Different {

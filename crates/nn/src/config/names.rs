@@ -113,6 +113,7 @@ fn config(
         quantization: Quantization::On,
         classes: 10,
         image_shape,
+        normalization: None,
         architecture,
     }
 }

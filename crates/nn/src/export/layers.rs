@@ -36,6 +36,18 @@ impl Exporter<'_> {
         Ok(())
     }
 
+    pub(super) fn normalize(&mut self, name: &str, mean: &[f32], std: &[f32]) -> Result<(), Error> {
+        let dims = self.dims(&self.current);
+        let channels = [1, mean.len(), 1, 1];
+        let mean = self.graph.constant(&TensorValue::new(channels, mean.to_vec())?)?;
+        let std = self.graph.constant(&TensorValue::new(channels, std.to_vec())?)?;
+        let node = standard(name, part::SUB, "Sub").inputs([&*self.current, &mean]);
+        let difference = self.add(name, part::SUB, node, &dims)?;
+        let node = standard(name, part::DIV, "Div").inputs([&*difference, &std]);
+        self.current = self.add(name, part::DIV, node, &dims)?;
+        Ok(())
+    }
+
     pub(super) fn linear(&mut self, name: &str, linear: &Linear) -> Result<(), Error> {
         let weight = self.parameter(name, "weight", &linear.weight)?;
         let weight = self.weight_quantizer(name, &weight, &linear.weight, &linear.quantizer)?;

@@ -32,6 +32,13 @@ pub enum Layer {
         /// What is subtracted.
         shift: f32,
     },
+    /// `y = (x - mean) / std` of each channel of images, each step rounded. Images have no gradient.
+    Normalize {
+        /// What is subtracted.
+        mean: Vec<f32>,
+        /// What it is divided by.
+        std: Vec<f32>,
+    },
     /// Quantizes activations.
     Quantize(Box<ActQuantizer>),
     /// Quantizes activations with the quantizer of the [`Network`](super::Network) that has this number: several
@@ -190,6 +197,11 @@ impl Layer {
                 place.offer(taps, part::SUB, &y);
                 Ok(Quantized::plain(y))
             }
+            Self::Normalize { mean, std } => {
+                let y = normalized(&x.value, mean, std);
+                place.offer(taps, part::DIV, &y);
+                Ok(Quantized::plain(y))
+            }
             Self::Quantize(quantizer) => {
                 let y = quantizer.forward(&x.value, place.mode())?;
                 if quantizer.format().is_some() {
@@ -315,6 +327,22 @@ pub(super) fn forward(
         let place = Place { name, pass: run.pass, batch_norm: run.batch_norm };
         layer.forward(x, place, run)
     })
+}
+
+/// `(x - mean) / std` of each channel of images, each step rounded.
+fn normalized(images: &Tensor, mean: &[f32], std: &[f32]) -> Tensor {
+    let shape = images.shape();
+    let pixels: usize = shape[2..].iter().product();
+    let values = images.read(|values| {
+        let planes = values.chunks(pixels.max(1)).enumerate();
+        planes
+            .flat_map(|(i, plane)| {
+                let (mean, std) = (mean[i % mean.len()], std[i % std.len()]);
+                plane.iter().map(move |v| (v - mean) / std)
+            })
+            .collect()
+    });
+    Tensor::from_vec(values, &shape, &images.device())
 }
 
 /// The parts of layers that have names in exported files.

@@ -15,6 +15,7 @@ impl Layer {
         match self {
             Self::Flatten
             | Self::ScaleShift { .. }
+            | Self::Normalize { .. }
             | Self::Dropout(_)
             | Self::Relu
             | Self::MaxPool(_)
@@ -39,6 +40,7 @@ impl Layer {
         match self {
             Self::Flatten
             | Self::ScaleShift { .. }
+            | Self::Normalize { .. }
             | Self::Dropout(_)
             | Self::Relu
             | Self::MaxPool(_)
@@ -77,6 +79,7 @@ impl Layer {
         match self {
             Self::Flatten
             | Self::ScaleShift { .. }
+            | Self::Normalize { .. }
             | Self::Quantize(_)
             | Self::Dropout(_)
             | Self::Linear(_)
@@ -107,6 +110,7 @@ impl Layer {
             Self::Quantize(quantizer) => scale::optional(quantizer),
             Self::Flatten
             | Self::ScaleShift { .. }
+            | Self::Normalize { .. }
             | Self::Dropout(_)
             | Self::Linear(_)
             | Self::Conv2d(_)
@@ -140,6 +144,7 @@ impl Layer {
         match self {
             Self::Flatten
             | Self::ScaleShift { .. }
+            | Self::Normalize { .. }
             | Self::Quantize(_)
             | Self::Dropout(_)
             | Self::Linear(_)

@@ -133,6 +133,7 @@ fn layers(network: &mut Network) -> Outcome<Vec<LayerRow>> {
         let (kind, parameters) = match layer {
             Layer::Flatten => ("flatten", 0),
             Layer::ScaleShift { .. } => ("scale and shift", 0),
+            Layer::Normalize { .. } => ("normalization of pixels", 0),
             Layer::Quantize(_) | Layer::QuantizeShared(_) => ("quantizer", 0),
             Layer::Dropout(_) => ("dropout", 0),
             Layer::Relu => ("ReLU", 0),
