@@ -51,7 +51,7 @@ pub struct ProveArgs {
     /// The file
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
-    /// The inputs that the statement is about [default: any; pixels if that can be proved and any cannot]
+    /// The inputs that the statement is about [default: any; pixels if more can be proved about them]
     #[arg(long, value_enum)]
     pub inputs: Option<InputsArg>,
     /// Try on the test set of this dataset (mnist, cifar10, glyphs or shapes) what cannot be proved for all inputs
@@ -104,9 +104,6 @@ pub fn run(args: &ProveArgs, console: &Console) -> Outcome<Report> {
     let document = document(&certificate, &args.model)?;
     let mut text = format!("{}\n{}", escape(&args.model.to_string_lossy()), words(&certificate));
     let not_provable = certificate.verdict == prove::Verdict::NotProvable;
-    if not_provable && args.inputs == InputsArg::Any {
-        text.push_str("`--inputs pixels` asks about images alone, for which more can be proved\n");
-    }
     if not_provable && dataset.is_none() {
         text.push_str(
             "`--dataset NAME` tries on real images what cannot be proved for all inputs\n",
@@ -124,7 +121,8 @@ const LARGEST_BATCH: usize = 50;
 
 /// Proves what can be proved about a file; the images are used only where they can help.
 ///
-/// Without `inputs` it is about any number in every place, or else about pixels: a quantizer with a scale below one
+/// Without `inputs` it is about any number in every place, or about pixels if more can be proved
+/// about them: a quantizer with a scale below one
 /// makes infinity of the largest numbers, and NaN of that, which images cannot meet.
 pub fn certify(
     model: &Path,
@@ -135,9 +133,8 @@ pub fn certify(
 ) -> Outcome<Certificate> {
     let started = Instant::now();
     let executor = Executor::open(model, ModeArg::Canonical)?;
-    let prove = |inputs: InputsArg| {
-        Proof::new(executor.proto(), &inputs.values()).context(model.display())
-    };
+    let prove =
+        |inputs: InputsArg| Proof::new(executor.proto(), &inputs.values()).context(model.display());
     let mut proof = prove(inputs.unwrap_or(InputsArg::Any))?;
     let proved = prove::Verdict::ProvedForAllInputs;
     if inputs.is_none() && proof.certificate().verdict < proved {

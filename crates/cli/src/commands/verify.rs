@@ -91,8 +91,7 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     );
     let mut verdict = if findings.identical() { Verdict::Good } else { Verdict::Different };
     if args.prove {
-        let certificate =
-            prove::certify(&model, None, Some(&dataset), manner.batch, console)?;
+        let certificate = prove::certify(&model, None, Some(&dataset), manner.batch, console)?;
         text.push_str(&format!("\n{}\n", prove::words(&certificate)));
         json["proof"] = prove::document(&certificate, &model)?;
         if prove::verdict(&certificate) == Verdict::Different {
