@@ -180,6 +180,21 @@ impl ResnetQuantizers {
             let expected = "float without weight_scaling and act_scaling";
             return invalid("scale_restriction", "power_of_two".to_owned(), expected);
         }
+        let weights = self.weight_scaling != WeightScaling::Unscaled;
+        let activations = self.act_scaling != ActScaling::Unscaled;
+        let formats = [
+            ("weight_format", weights, Some(self.weight_format)),
+            ("first_layer_format", weights, self.first_layer_format),
+            ("last_layer_format", weights, self.last_layer_format),
+            ("act_format", activations, Some(self.act_format)),
+            ("rectified_format", activations, self.rectified_format),
+        ];
+        for (field, is_scaled, format) in formats {
+            if let Some(name) = format.filter(|name| is_scaled && !name.can_be_scaled()) {
+                let expected = "at most 6 exponent bits with weight_scaling or act_scaling";
+                return invalid(field, name.0.to_string(), expected);
+            }
+        }
         Ok(())
     }
 
@@ -238,6 +253,15 @@ impl ResnetQuantizers {
 /// A number format that files spell by its name: `e3m1`, `int4-narrow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormatName(pub Format);
+
+impl FormatName {
+    /// Whether a scale can bring the largest magnitude to that of the format.
+    ///
+    /// From 7 exponent bits on, products of such numbers overflow, and the largest of e8m7 is infinite.
+    fn can_be_scaled(self) -> bool {
+        !matches!(self.0, Format::Float(format) if format.exponent_bit_width() > 6)
+    }
+}
 
 impl Serialize for FormatName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -62,8 +62,10 @@ impl Grid {
             || (format.mantissa_bit_width() <= 20 && unlimited(&format).quantize(max) == max);
         let normal =
             |scale: f32| is_ordinary(scale) && is_ordinary(scale * format.smallest_subnormal());
-        (found_again && max.is_finite() && scale.iter().all(normal))
-            .then_some(Self { scale, kind: Kind::Float(format) })
+        // Values without a scale are their codes, be they as small and as large as those of e8m7.
+        let known = matches!(scale, Scale::PerTensor(1.0))
+            || (found_again && max.is_finite() && scale.iter().all(normal));
+        known.then_some(Self { scale, kind: Kind::Float(format) })
     }
 
     /// The grid after a permutation of the axes: axis `i` of the result is axis `perm[i]`.
@@ -257,6 +259,20 @@ mod tests {
         assert!(Grid::float(format, Scale::PerTensor(0.1)).is_none());
         assert!(Grid::float(format, Scale::PerTensor(0.25)).is_some());
         assert!(Grid::float(FloatFormat::new(4, 3).unwrap(), Scale::PerTensor(0.0)).is_none());
+    }
+
+    #[test]
+    fn values_without_a_scale_are_codes_whatever_the_range() {
+        for (e, m) in [(8, 3), (8, 7)] {
+            let format = FloatFormat::new(e, m).unwrap();
+            assert!(!format.smallest_subnormal().is_normal());
+            let grid = Grid::float(format, Scale::PerTensor(1.0)).unwrap();
+            let values = [f32::INFINITY, -1.5, format.smallest_subnormal()];
+            let codes = grid.codes(&values, &[3]);
+            assert_eq!(codes.values.as_ref(), values);
+            assert_eq!(codes.grid, kernels::Grid::Significant { bits: m + 1 });
+            assert!(Grid::float(format, Scale::PerTensor(0.1)).is_none());
+        }
     }
 
     #[test]

@@ -121,6 +121,11 @@ fn mistakes_are_named_with_their_line() {
         (&format!("{resnet}act_format = \"e9m1\""), "line 3: act_format is \"e9m1\": ", ""),
         (&format!("{resnet}act_statistic = \"max\""), "line 3: act_statistic is \"max\": ", ""),
         (
+            &format!("{resnet}weight_scaling = \"per_tensor\"\nlast_layer_format = \"e7m1\""),
+            "last_layer_format is e7m1, expected at most 6 exponent bits",
+            "",
+        ),
+        (
             "base = \"RESNET18_5W5A_FLOAT_E3M1\"\nweight_bit_width = 4",
             "line 2: weight_bit_width is 4, expected the bits of the format",
             "",
