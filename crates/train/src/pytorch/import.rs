@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fewbit_nn::network::StateTensor;
+use fewbit_nn::network::{StateData, StateTensor};
 
 use super::contents::Contents;
 use super::input::quoted;
@@ -58,6 +58,17 @@ impl Contents {
             let place = format!("tensor {}, element {index}", quoted(name));
             Error::malformed(self.file(), place, format!("{value:?}"), "a number of 32 bits")
         })
+    }
+
+    /// Checks that a network can compute with the values: one NaN would spoil every result without a word.
+    pub(super) fn check_values(&self, name: &str, state: &StateTensor) -> Result<(), Error> {
+        let StateData::F32(values) = &state.data else { return Ok(()) };
+        let variance = name.ends_with("running_var");
+        let wrong = |value: &f32| !value.is_finite() || (variance && *value < 0.0);
+        let Some(index) = values.iter().position(wrong) else { return Ok(()) };
+        let place = format!("tensor {}, element {index}", quoted(name));
+        let expected = if variance { "a variance of 0 or more" } else { "a finite number" };
+        Err(Error::malformed(self.file(), place, values[index], expected))
     }
 
     /// The network's tensors in the order of the file, under their names without prefix.

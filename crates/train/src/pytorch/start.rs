@@ -34,6 +34,7 @@ impl Contents {
     /// of its tensors, or if `strictness` asks for all and no others.
     pub fn checkpoint(&self, recipe: &Recipe, strictness: Strictness) -> Result<Imported, Error> {
         let state = self.model()?;
+        state.iter().try_for_each(|(name, tensor)| self.check_values(name, tensor))?;
         let mut recipe = recipe.clone();
         let build =
             |recipe: &Recipe| Network::new(&recipe.network, recipe.random_seed, &Device::cpu());

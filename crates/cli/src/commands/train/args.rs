@@ -163,10 +163,10 @@ pub struct TrainArgs {
     /// Accepted for the published example; images are in memory, no loader processes are needed [default: 4]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     pub num_workers: Option<u32>,
-    /// Accepted for the published example; a loss that is not finite always stops the run
+    /// Look for gradients that are not finite, too; a loss that is not finite always stops the run
     #[arg(long, overrides_with = "no_detect_nan", help_heading = "Machine")]
     pub detect_nan: bool,
-    /// Accepted for the published example
+    /// Undoes --detect-nan
     #[arg(long, overrides_with = "detect_nan", help_heading = "Machine")]
     pub no_detect_nan: bool,
     /// Accepted for the published example; has to be the network's image shape

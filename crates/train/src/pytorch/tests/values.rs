@@ -1,10 +1,12 @@
 //! What is read.
 
-use fewbit_nn::network::{StateData, StateTensor};
+use fewbit_nn::NetworkConfig;
+use fewbit_nn::network::{StateData, StateTensor, Strictness};
 use half::{bf16, f16};
 
 use super::*;
 use crate::checkpoint::Moments;
+use crate::config::Recipe;
 use crate::pytorch::tests::written::floats;
 
 #[test]
@@ -300,5 +302,21 @@ fn state_dicts_hold_tensors_alone() {
         let error =
             read(Layout::Zip.file(&pickle, &[("0", floats(&[1.]))])).unwrap().model().unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn values_that_spoil_every_result_are_named() {
+    for (name, value, words) in [
+        ("w", f32::NAN, "tensor \"w\", element 1: found NaN, expected a finite number"),
+        ("w", f32::INFINITY, "found inf, expected a finite number"),
+        ("bn.running_var", -1.0, "element 1: found -1, expected a variance of 0 or more"),
+    ] {
+        let tensor = StateTensor::f32(&[2], vec![1.0, value]);
+        let file = super::super::writer::archive(&[(name, &tensor)]).unwrap();
+        let recipe = Recipe::new(NetworkConfig::named("TFC_1W1A").unwrap());
+        let found = read(file).unwrap().checkpoint(&recipe, Strictness::Lenient);
+        let error = found.map(drop).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
     }
 }
