@@ -313,7 +313,7 @@ fn values_that_spoil_every_result_are_named() {
         ("bn.running_var", -1.0, "element 1: found -1, expected a variance of 0 or more"),
     ] {
         let tensor = StateTensor::f32(&[2], vec![1.0, value]);
-        let file = super::super::writer::archive(&[(name, &tensor)]).unwrap();
+        let file = writer::archive(&[(name, &tensor)]).unwrap();
         let recipe = Recipe::new(NetworkConfig::named("TFC_1W1A").unwrap());
         let found = read(file).unwrap().checkpoint(&recipe, Strictness::Lenient);
         let error = found.map(drop).unwrap_err().to_string();
