@@ -13,6 +13,9 @@ pub(super) mod grad_input;
 pub(super) mod grad_weight;
 
 use super::Conv2dShape;
+use super::image::Layout;
+use crate::isa::{Level, multiversion};
+use crate::scratch;
 
 /// Places of a tile along one direction.
 const TILE: usize = 4;
@@ -235,7 +238,29 @@ fn both_ways<const FROM: usize, const TO: usize>(
     }
 }
 
-crate::isa::multiversion! {
+/// What brings the pixels at a place of an image, for all channels, to the points.
+type AtPoints = fn(Level, &[u32], Square, usize, &mut [u32], Square);
+
+/// Brings all tiles of an image `[channels, height, width]` to the points; `first` is the first of them among `rows`.
+fn image_at_points(
+    level: Level,
+    (image, layout): (&[f32], &Layout),
+    (tiles, at_points): (Tiles, AtPoints),
+    channels: usize,
+    (first, rows): (usize, usize),
+    out: &mut [u32],
+) {
+    scratch::with(layout.len, |laid_out| {
+        layout.fill(level, image, laid_out);
+        for (t, corner) in tiles.corners().enumerate() {
+            let from = Square::of_pixels(corner, layout.width, layout.words);
+            let to = Square::of_points(first + t, rows, channels);
+            at_points(level, laid_out, from, channels, out, to);
+        }
+    });
+}
+
+multiversion! {
     /// The values of 6 x 6 pixels at the points, for all channels.
     fn patch_at_points(level, image: &[u32], from: Square, channels: usize, out: &mut [u32], to: Square) {
         for channel in (0..channels).step_by(LANES) {

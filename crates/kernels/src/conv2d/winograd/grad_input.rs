@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::{
-    Channels, LANES, PATCH, POINTS, Square, TAPS, TILE, Tiles, both_ways, patch_at_points, pays,
-    read_tile, taps,
+    Channels, LANES, PATCH, POINTS, Square, TAPS, TILE, Tiles, both_ways, image_at_points,
+    patch_at_points, pays, read_tile, taps,
 };
 use crate::conv2d::Conv2dShape;
 use crate::conv2d::forward::to_planes;
@@ -47,16 +47,11 @@ pub(in crate::conv2d) fn convolve(
         let count = together.min(shape.n - first);
         let rows = count * tiles.count();
         scratch::with(POINTS * rows * shape.o, |at_points| {
-            scratch::with(layout.len, |laid_out| {
-                for i in 0..count {
-                    layout.fill(level, &dy[(first + i) * image..][..image], laid_out);
-                    for (t, corner) in tiles.corners().enumerate() {
-                        let from = Square::of_pixels(corner, layout.width, layout.words);
-                        let to = Square::of_points(i * tiles.count() + t, rows, shape.o);
-                        patch_at_points(level, laid_out, from, shape.o, at_points, to);
-                    }
-                }
-            });
+            for i in 0..count {
+                let dy = (&dy[(first + i) * image..][..image], &layout);
+                let places = (i * tiles.count(), rows);
+                image_at_points(level, dy, (tiles, patch_at_points), shape.o, places, at_points);
+            }
             scratch::with(POINTS * rows * COLUMNS, |sums| {
                 scratch::with(pixels * COLUMNS, |by_pixel| {
                     for panel in part * panels_each..((part + 1) * panels_each).min(panels) {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    Channels, LANES, PATCH, POINTS, Square, TAPS, TILE, Tiles, both_ways, patch_at_points, pays,
-    places, read_taps,
+    AtPoints, Channels, LANES, PATCH, POINTS, Square, TAPS, TILE, Tiles, both_ways,
+    image_at_points, patch_at_points, pays, places, read_taps,
 };
 use crate::conv2d::Conv2dShape;
 use crate::conv2d::grad_weight::add_parts;
@@ -97,8 +97,13 @@ impl Gradient<'_> {
                             let x = &self.x[(first + i) * image..][..image];
                             let plane = (first + i) * shape.o + outputs.start;
                             let dy = &self.dy[plane * pixels..][..outputs.len() * pixels];
-                            self.transform(x_layout, x, channels, i, rows, x_points);
-                            self.transform(&dy_layout, dy, outputs.len(), i, rows, dy_points);
+                            let places = (i * tiles.count(), rows);
+                            let patches = (*tiles, patch_at_points as AtPoints);
+                            let x = (x, x_layout);
+                            image_at_points(*level, x, patches, channels, places, x_points);
+                            let dy = (dy, &dy_layout);
+                            let own = (*tiles, tile_at_points as AtPoints);
+                            image_at_points(*level, dy, own, outputs.len(), places, dy_points);
                         }
                         let start = if first == images.start { Start::Zero } else { Start::Sums };
                         self.multiply(x_points, dy_points, outputs.len(), rows, start, sums);
@@ -113,32 +118,6 @@ impl Gradient<'_> {
             });
         });
         taps
-    }
-
-    /// Image number `i` of those whose tiles are `rows` in all: its patches, or its tiles if `layout` is that of `dy`.
-    fn transform(
-        &self,
-        layout: &Layout,
-        image: &[f32],
-        channels: usize,
-        i: usize,
-        rows: usize,
-        at_points: &mut [u32],
-    ) {
-        let Self { level, tiles, x_layout, .. } = self;
-        let is_x = std::ptr::eq(layout, x_layout);
-        scratch::with(layout.len, |laid_out| {
-            layout.fill(*level, image, laid_out);
-            for (t, corner) in tiles.corners().enumerate() {
-                let from = Square::of_pixels(corner, layout.width, layout.words);
-                let to = Square::of_points(i * tiles.count() + t, rows, channels);
-                if is_x {
-                    patch_at_points(*level, laid_out, from, channels, at_points, to);
-                } else {
-                    tile_at_points(*level, laid_out, from, channels, at_points, to);
-                }
-            }
-        });
     }
 
     /// Adds at each point the product of `[rows][outputs]`, transposed, with `[rows][channels]`.
