@@ -21,6 +21,10 @@ the comparison favours the peers. Brevitas runs with its just-in-time compiler, 
 GFLOP/s are 2 x multiply-accumulates, padding included, and three times as many for a training step; the
 peak is what matrix products reach here. Methods that save work can exceed it.
 
+Leave the machine alone while this runs. One more busy program on two cores makes a step of PyTorch up to a
+hundred times slower (its two threads wait for each other), which flatters fewbit; the page says how much
+processor time other programs had.
+
 Answers are compared, too: exit code 1 if qonnx, or onnxruntime on the fp32 network, predicts another class
 than fewbit from the same file.
 """
@@ -55,9 +59,10 @@ def main():
     confine(args.threads)
     load = os.getloadavg()[0]
     if load > 0.5:
-        say(f"warning: other programs are computing (load {load:.1f}); what follows will be noisy")
+        say(f"warning: other programs are computing (load {load:.1f}); the numbers will mean nothing")
     networks = [network for network in NETWORKS if network.name in args.networks]
     rows = []
+    before = busy_seconds()
     with tempfile.TemporaryDirectory() as folder:
         try:
             comparison = Comparison(
@@ -70,7 +75,8 @@ def main():
         except ProcessFailed as error:
             sys.exit(str(error))
     machine = {
-        "processor": processor(), "threads": args.threads, "load_at_start": load, "rounds": args.rounds,
+        "processor": processor(), "threads": args.threads, "rounds": args.rounds,
+        "seconds_of_all_programs": busy_seconds() - before, "seconds_of_the_comparison": own_seconds(),
         "fewbit": comparison.fewbit.version(), "peers": installation.versions(),
         "brevitas_just_in_time": not args.no_jit,
         "peak_gflop_per_second": {name: comparison.peak[name] for name in ("fp32", "bf16", "int8")},
@@ -92,7 +98,7 @@ def arguments():
     parser.add_argument("--threads", type=int, metavar="N", default=count, help="of every program; default: all cores")
     parser.add_argument("--fewbit", default="target/release/fewbit", metavar="PATH", help="the program to measure")
     parser.add_argument("--quick", action="store_true",
-                        help=f"a test of this script in two minutes: one short round of {' and '.join(QUICK)}")
+                        help=f"a test of this script in a few minutes: one short round of {' and '.join(QUICK)}")
     parser.add_argument("--no-jit", action="store_true", help="Brevitas without its just-in-time compiler")
     parser.add_argument("--markdown", action="store_true", help="print tables of Markdown")
     parser.add_argument("--json", metavar="FILE", help="write all that was measured")
@@ -139,12 +145,29 @@ def processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def busy_seconds():
+    """Processor time of all programs since the system started; 0 where the system does not tell."""
+    try:
+        with open("/proc/stat", encoding="utf-8") as lines:
+            user, nice, system = (int(word) for word in next(lines).split()[1:4])
+    except OSError:
+        return 0.0
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds():
+    """Processor time of this process and of those that it started."""
+    return sum(os.times()[:4])
+
+
 def page(document, markdown):
     """All tables and what belongs to them, as text."""
     machine, peak = document["machine"], document["machine"]["peak_gflop_per_second"]
+    everything = machine["seconds_of_all_programs"]
+    others = max(0.0, 1 - machine["seconds_of_the_comparison"] / everything) if everything else 0.0
     lines = [
-        f"{machine['processor']}, {machine['threads']} threads, medians of {machine['rounds']} rounds",
-        f"load when it started: {machine['load_at_start']:.1f}",
+        f"{machine['processor']}, {machine['threads']} threads; rounds: {machine['rounds']}",
+        f"other programs had {100 * others:.0f} % of all processor time",
         f"{machine['fewbit']}; {', '.join(f'{name} {version}' for name, version in machine['peers'].items())}",
         f"peak, by matrix products: fp32 {peak['fp32']:,.0f}, bf16 {peak['bf16']:,.0f}, "
         f"8-bit integers {peak['int8']:,.0f} GFLOP/s",

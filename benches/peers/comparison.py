@@ -85,7 +85,7 @@ class Comparison:
         # Warm-up: two steps collect scales, and the just-in-time compiler works in the first ones.
         return measure(
             peer, jit=self.jit, network=network.name, images=self._test_images(network), batch=TRAINING_BATCH,
-            threads=self.threads, warm_up=4 if self.shrink == 1 else 1, seconds=self.seconds,
+            threads=self.threads, warm_up=4, seconds=self.seconds,
         )
 
     def _execute(self, network, batch):
