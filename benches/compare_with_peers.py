@@ -166,7 +166,7 @@ def page(document, markdown):
     everything = machine["seconds_of_all_programs"]
     others = max(0.0, 1 - machine["seconds_of_the_comparison"] / everything) if everything else 0.0
     lines = [
-        f"{machine['processor']}, {machine['threads']} threads; rounds: {machine['rounds']}",
+        f"{machine['processor']}, threads: {machine['threads']}; rounds: {machine['rounds']}",
         f"other programs had {100 * others:.0f} % of all processor time",
         f"{machine['fewbit']}; {', '.join(f'{name} {version}' for name, version in machine['peers'].items())}",
         f"peak, by matrix products: fp32 {peak['fp32']:,.0f}, bf16 {peak['bf16']:,.0f}, "

@@ -18,11 +18,11 @@ FP32 = "RESNET18_32W32A_FLOAT_E8M23"
 # trained: images of an epoch, and epochs; executed: images at each batch size.
 Network = namedtuple("Network", "name dataset trained executed")
 NETWORKS = [
-    Network("RESNET18_8W8A_FLOAT_E4M3", "shapes", (1000, 2), {100: 2000, 1: 300}),
-    Network("RESNET18_5W5A_FLOAT_E3M1", "shapes", (1000, 2), {100: 2000, 1: 300}),
-    Network(FP32, "shapes", (1000, 2), {100: 2000, 1: 300}),
-    Network("RESNET18_4W4A", "shapes", (1000, 2), {100: 2000, 1: 300}),
-    Network("CNV_1W1A", "shapes", (4000, 3), {100: 4000, 1: 2000}),
+    Network("RESNET18_8W8A_FLOAT_E4M3", "shapes", (1000, 2), {100: 2000, 1: 1000}),
+    Network("RESNET18_5W5A_FLOAT_E3M1", "shapes", (1000, 2), {100: 2000, 1: 1000}),
+    Network(FP32, "shapes", (1000, 2), {100: 2000, 1: 1000}),
+    Network("RESNET18_4W4A", "shapes", (1000, 2), {100: 2000, 1: 1000}),
+    Network("CNV_1W1A", "shapes", (4000, 3), {100: 4000, 1: 4000}),
     Network("TFC_2W2A", "glyphs", (20_000, 6), {100: 4000, 1: 4000}),
 ]
 
