@@ -109,19 +109,33 @@ fn training_at(
 
 /// Mean and biased variance of each channel.
 pub(crate) fn moments(x: &[f32], shape: ChannelShape, level: Level) -> (Vec<f32>, Vec<f32>) {
-    let count = shape.count().max(1) as f64;
     let zero = vec![0.0; shape.c];
+    let count = shape.count();
     let mean: Vec<f32> = sums(x, &zero, x, &zero, shape, level)
         .into_iter()
-        .map(|(sum, _)| (sum / count) as f32)
+        .map(|(sum, _)| mean_of(sum, count))
         .collect();
     let around_mean = sums(x, &mean, x, &mean, shape, level);
-    // The sum of x - mean would be 0 had the mean not been rounded; its square makes up for that.
-    let variance = around_mean
-        .into_iter()
-        .map(|(sum, squares)| (squares / count - (sum / count) * (sum / count)) as f32)
-        .collect();
+    let variance = around_mean.into_iter().map(|sums| variance_of(sums, count)).collect();
     (mean, variance)
+}
+
+/// The mean of `count` values with this sum.
+pub(crate) fn mean_of(sum: f64, count: usize) -> f32 {
+    (sum / count.max(1) as f64) as f32
+}
+
+/// The biased variance, from the sums of the differences to the mean and of their squares.
+pub(crate) fn variance_of((sum, squares): (f64, f64), count: usize) -> f32 {
+    let count = count.max(1) as f64;
+    // The sum of x - mean would be 0 had the mean not been rounded; its square makes up for that.
+    (squares / count - (sum / count) * (sum / count)) as f32
+}
+
+/// What the gradient loses for each unit that a value lies above the mean, from the sum of `dy * (x - mean)`.
+pub(crate) fn slope_of(product: f64, inverse_deviation: f32, count: usize) -> f32 {
+    let r = f64::from(inverse_deviation);
+    (product / count.max(1) as f64 * r * r) as f32
 }
 
 /// Gradients of [`training`].
@@ -169,16 +183,13 @@ fn training_grad_at(
         (shape.c, shape.c),
         "parameters of {shape:?}"
     );
-    let count = shape.count().max(1) as f64;
+    let count = shape.count();
     let zero = vec![0.0; shape.c];
     let found = sums(dy, &zero, x, &statistics.mean, shape, level);
     let r = &statistics.inverse_deviation;
-    let mean_dy: Vec<f32> = found.iter().map(|&(sum, _)| (sum / count) as f32).collect();
-    let slope: Vec<f32> = found
-        .iter()
-        .zip(r)
-        .map(|(&(_, product), &r)| (product / count * f64::from(r) * f64::from(r)) as f32)
-        .collect();
+    let mean_dy: Vec<f32> = found.iter().map(|&(sum, _)| mean_of(sum, count)).collect();
+    let slope: Vec<f32> =
+        found.iter().zip(r).map(|(&(_, product), &r)| slope_of(product, r, count)).collect();
     let a: Vec<f32> = weight.iter().zip(r).map(|(&weight, &r)| weight * r).collect();
     runs(dx, shape, |start, channels, dx| {
         let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
@@ -215,7 +226,6 @@ pub fn inference_grad(
     affine(dy, dx, shape, &a, &vec![-0.0; shape.c], Formula::TwoRoundings, Level::current());
 }
 
-#[allow(clippy::disallowed_methods, reason = "PyTorch's formula is a fused multiply-add")]
 fn coefficients(
     weight: &[f32],
     bias: &[f32],
@@ -225,18 +235,27 @@ fn coefficients(
 ) -> (Vec<f32>, Vec<f32>) {
     let c = inverse.len();
     assert_eq!((weight.len(), bias.len(), mean.len()), (c, c, c), "parameters of {c} channels");
-    let a: Vec<f32> =
-        weight.iter().zip(inverse).map(|(&weight, &inverse)| weight * inverse).collect();
-    let b = (0..c)
-        .map(|i| match formula {
-            Formula::TwoRoundings => bias[i] - mean[i] * a[i],
-            Formula::Fused => (-mean[i]).mul_add(a[i], bias[i]),
-        })
-        .collect();
+    (0..c).map(|i| coefficient(weight[i], bias[i], mean[i], inverse[i], formula)).unzip()
+}
+
+/// `a` and `b` of one channel.
+#[allow(clippy::disallowed_methods, reason = "PyTorch's formula is a fused multiply-add")]
+pub(crate) fn coefficient(
+    weight: f32,
+    bias: f32,
+    mean: f32,
+    inverse: f32,
+    formula: Formula,
+) -> (f32, f32) {
+    let a = weight * inverse;
+    let b = match formula {
+        Formula::TwoRoundings => bias - mean * a,
+        Formula::Fused => (-mean).mul_add(a, bias),
+    };
     (a, b)
 }
 
-fn inverse_deviation(variance: f32, eps: f32) -> f32 {
+pub(crate) fn inverse_deviation(variance: f32, eps: f32) -> f32 {
     1.0 / (variance + eps).sqrt()
 }
 
@@ -290,7 +309,7 @@ fn runs(
 }
 
 multiversion! {
-    fn affine_run(level, x: &[f32], y: &mut [f32], a: &[f32], b: &[f32]) {
+    pub(crate) fn affine_run(level, x: &[f32], y: &mut [f32], a: &[f32], b: &[f32]) {
         let x = &x[..y.len()];
         if let ([a], [b]) = (a, b) {
             for i in 0..y.len() {
@@ -307,7 +326,7 @@ multiversion! {
 
 multiversion! {
     #[allow(clippy::disallowed_methods, reason = "PyTorch's formula is a fused multiply-add")]
-    fn fused_run(level, x: &[f32], y: &mut [f32], a: &[f32], b: &[f32]) {
+    pub(crate) fn fused_run(level, x: &[f32], y: &mut [f32], a: &[f32], b: &[f32]) {
         let x = &x[..y.len()];
         if let ([a], [b]) = (a, b) {
             for i in 0..y.len() {
@@ -323,7 +342,7 @@ multiversion! {
 }
 
 multiversion! {
-    fn grad_run(level, x: &[f32], dy: &[f32], dx: &mut [f32], mean: &[f32], mean_dy: &[f32], slope: &[f32], a: &[f32]) {
+    pub(crate) fn grad_run(level, x: &[f32], dy: &[f32], dx: &mut [f32], mean: &[f32], mean_dy: &[f32], slope: &[f32], a: &[f32]) {
         let len = dx.len();
         let (x, dy) = (&x[..len], &dy[..len]);
         if let ([mean], [mean_dy], [slope], [a]) = (mean, mean_dy, slope, a) {

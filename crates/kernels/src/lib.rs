@@ -19,6 +19,7 @@ mod scratch;
 mod tile;
 mod wide;
 
+pub mod activation;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod dropout;

@@ -68,6 +68,14 @@ pub(crate) fn with<R>(len: usize, f: impl FnOnce(&mut [u32]) -> R) -> R {
     result
 }
 
+/// Like [`with`], for numbers.
+pub(crate) fn floats<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    with(len, |words| {
+        // SAFETY: an `f32` is 32 bits, aligned like a `u32`; every pattern is a value of either.
+        f(unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

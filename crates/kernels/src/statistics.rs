@@ -141,7 +141,7 @@ const RUN_LANES: usize = 32;
 
 multiversion! {
     /// Both sums over one run, in 32 lanes that are added in order at the end: so many additions are under way at a time.
-    fn run_sums(level, a: &[f32], shift: f32, b: &[f32], mean: f32) -> (f64, f64) {
+    pub(crate) fn run_sums(level, a: &[f32], shift: f32, b: &[f32], mean: f32) -> (f64, f64) {
         let mut sum = [0.0_f64; RUN_LANES];
         let mut product = [0.0_f64; RUN_LANES];
         let (a_lanes, a_rest) = a.as_chunks::<RUN_LANES>();

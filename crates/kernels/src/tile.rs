@@ -157,6 +157,17 @@ impl<'a> Output<'a> {
         // SAFETY: they lie inside, and are the caller's alone.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
     }
+
+    /// A part of the slice, as numbers.
+    ///
+    /// # Safety
+    /// As [`slice`](Self::slice).
+    pub(crate) unsafe fn floats(&self, start: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: passed on.
+        let words = unsafe { self.slice(start, len) };
+        // SAFETY: an `f32` is 32 bits, aligned like a `u32`; every pattern is a value of either.
+        unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
+    }
 }
 
 /// The rows of a tile of an output.

@@ -21,6 +21,11 @@ impl Device {
         Self(DispatchDevice::Flex(FlexDevice))
     }
 
+    /// Whether it is the processor.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.0, DispatchDevice::Flex(_))
+    }
+
     /// Opens a device and computes something on it.
     ///
     /// # Errors

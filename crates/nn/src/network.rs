@@ -4,6 +4,7 @@ mod average;
 mod blocks;
 mod cnv;
 mod fc;
+mod fusion;
 mod layer;
 mod layer_state;
 mod parameter;

@@ -3,6 +3,7 @@
 //! Every operation has a default in ordinary tensor operations, which runs on any backend, and an
 //! implementation on plain slices for the processor, which calls `fewbit-kernels`.
 
+mod activation;
 mod batch_norm;
 mod convolution;
 mod dropout;
@@ -25,6 +26,7 @@ mod portable;
 mod selection;
 mod value;
 
+pub use activation::{Activation, Scales, activate_inference, activate_training};
 pub use batch_norm::{
     Affine, BatchStatistics, Formula, Normalized, batch_norm_inference, batch_norm_training,
 };

@@ -12,8 +12,8 @@ mod rule;
 mod running;
 mod weight;
 
-pub(crate) use act::COLLECTION_STEPS;
 pub use act::{ActQuantizer, ActQuantizerConfig, ActScale};
+pub(crate) use act::{COLLECTION_STEPS, Known};
 pub use bias::BiasQuantizer;
 pub use learned::{Collection, LearnedScale};
 pub use restriction::Restriction;
@@ -29,6 +29,15 @@ pub enum Mode {
     Training,
     /// Nothing changes.
     Evaluation,
+}
+
+impl From<crate::network::Pass> for Mode {
+    fn from(pass: crate::network::Pass) -> Self {
+        match pass {
+            crate::network::Pass::Training { .. } => Self::Training,
+            crate::network::Pass::Evaluation => Self::Evaluation,
+        }
+    }
 }
 
 /// How many scales a tensor has.

@@ -1,14 +1,14 @@
 //! The layers: a closed set, so that a new one stops the build in the exporter.
 
-use super::Pass;
 use super::parameter::{Clipping, Parameter};
 use super::taps::{Taps, tensor_name};
 use super::truncated_pool::TruncatedPool;
+use super::{Pass, fusion};
 use crate::device::Device;
 use crate::error::Error;
 use crate::init;
-use crate::ops::{self, Affine, Formula, Quantized, Window};
-use crate::quantizer::{ActQuantizer, BiasQuantizer, Mode, WeightQuantizer};
+use crate::ops::{self, Activation, Affine, BatchStatistics, Formula, Quantized, Scales, Window};
+use crate::quantizer::{ActQuantizer, BiasQuantizer, WeightQuantizer};
 use crate::tensor::Tensor;
 
 /// A layer and the name under which checkpoints and exported files know it.
@@ -168,13 +168,6 @@ impl Place<'_> {
             Pass::Evaluation => parameter.value().clone(),
         }
     }
-
-    fn mode(&self) -> Mode {
-        match self.pass {
-            Pass::Training { .. } => Mode::Training,
-            Pass::Evaluation => Mode::Evaluation,
-        }
-    }
 }
 
 impl Layer {
@@ -203,7 +196,7 @@ impl Layer {
                 Ok(Quantized::plain(y))
             }
             Self::Quantize(quantizer) => {
-                let y = quantizer.forward(&x.value, place.mode())?;
+                let y = quantizer.forward(&x.value, place.pass.into())?;
                 if quantizer.format().is_some() {
                     place.offer(taps, part::ACT_QUANT, &y.value);
                 }
@@ -211,7 +204,7 @@ impl Layer {
             }
             Self::QuantizeShared(number) => {
                 let quantizer = &mut run.shared[*number];
-                let y = quantizer.forward(&x.value, place.mode())?;
+                let y = quantizer.forward(&x.value, place.pass.into())?;
                 if quantizer.format().is_some() {
                     place.offer(taps, part::ACT_QUANT, &y.value);
                 }
@@ -323,10 +316,20 @@ pub(super) fn forward(
     x: Quantized,
     run: &mut Run<'_>,
 ) -> Result<Quantized, Error> {
-    layers.iter_mut().try_fold(x, |x, NamedLayer { name, layer }| {
-        let place = Place { name, pass: run.pass, batch_norm: run.batch_norm };
-        layer.forward(x, place, run)
-    })
+    let (mut rest, mut x) = (layers, x);
+    while !rest.is_empty() {
+        let fused = fusion::length(rest, &x.value, run);
+        let (now, later) = rest.split_at_mut(fused.max(1));
+        x = match now {
+            [NamedLayer { name, layer }] => {
+                let place = Place { name, pass: run.pass, batch_norm: run.batch_norm };
+                layer.forward(x, place, run)?
+            }
+            several => fusion::forward(several, x, run)?,
+        };
+        rest = later;
+    }
+    Ok(x)
 }
 
 /// `(x - mean) / std` of each channel of images, each step rounded.
@@ -385,25 +388,60 @@ impl BatchNorm {
         let (weight, bias) = (place.value(&mut self.weight), place.value(&mut self.bias));
         match place.pass {
             Pass::Evaluation => {
-                let [mean, variance] = [&self.running_mean, &self.running_var]
-                    .map(|values| Tensor::from_vec(values.clone(), &[values.len()], &x.device()));
-                let affine = Affine {
-                    weight: &weight,
-                    bias: &bias,
-                    mean: &mean,
-                    variance: &variance,
-                    eps: self.epsilon,
-                };
+                let [mean, variance] = self.running(&x.device());
+                let affine = self.affine(&weight, &bias, &mean, &variance);
                 ops::batch_norm_inference(x, affine, place.batch_norm)
             }
             Pass::Training { .. } => {
                 let found = ops::batch_norm_training(x, &weight, &bias, self.epsilon)?;
-                let (mean, var) = (&mut self.running_mean, &mut self.running_var);
-                found.statistics.update(mean, var, MOMENTUM);
-                self.batches_tracked += 1;
+                self.update(&found.statistics);
                 Ok(found.value)
             }
         }
+    }
+
+    /// As [`forward`](Self::forward), with what stands around it.
+    pub(super) fn activate(
+        &mut self,
+        x: Tensor,
+        place: Place<'_>,
+        scales: Scales,
+        activation: Activation,
+    ) -> Result<Tensor, Error> {
+        let (weight, bias) = (place.value(&mut self.weight), place.value(&mut self.bias));
+        match place.pass {
+            Pass::Evaluation => {
+                let [mean, variance] = self.running(&x.device());
+                let affine = self.affine(&weight, &bias, &mean, &variance);
+                ops::activate_inference(x, affine, place.batch_norm, scales, activation)
+            }
+            Pass::Training { .. } => {
+                let norm = Some((&weight, &bias, self.epsilon));
+                let (y, statistics) = ops::activate_training(x, norm, scales, activation)?;
+                self.update(&statistics.expect("a normalization has statistics"));
+                Ok(y)
+            }
+        }
+    }
+
+    fn running(&self, device: &Device) -> [Tensor; 2] {
+        [&self.running_mean, &self.running_var]
+            .map(|values| Tensor::from_vec(values.clone(), &[values.len()], device))
+    }
+
+    fn affine<'a>(
+        &self,
+        weight: &'a Tensor,
+        bias: &'a Tensor,
+        mean: &'a Tensor,
+        variance: &'a Tensor,
+    ) -> Affine<'a> {
+        Affine { weight, bias, mean, variance, eps: self.epsilon }
+    }
+
+    fn update(&mut self, statistics: &BatchStatistics) {
+        statistics.update(&mut self.running_mean, &mut self.running_var, MOMENTUM);
+        self.batches_tracked += 1;
     }
 }
 

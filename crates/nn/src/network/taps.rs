@@ -39,6 +39,11 @@ impl Taps {
         self.tensors
     }
 
+    /// Whether anything is looked for.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !matches!(self.wanted, Wanted::None)
+    }
+
     pub(crate) fn offer(&mut self, name: impl FnOnce() -> String, tensor: &Tensor) {
         match self.wanted {
             Wanted::None => {}

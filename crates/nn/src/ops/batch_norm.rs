@@ -163,6 +163,19 @@ pub struct Kept<B: Backend> {
     eps: f32,
 }
 
+impl<B: Backend> Kept<B> {
+    /// The input, the weight, and the statistics of the batch.
+    pub fn new(
+        x: FloatTensor<B>,
+        weight: FloatTensor<B>,
+        mean: FloatTensor<B>,
+        variance: FloatTensor<B>,
+        eps: f32,
+    ) -> Self {
+        Self { x, weight, mean, variance, eps }
+    }
+}
+
 /// The channel dimension of a tensor `[N, C, ..]`.
 struct Channels {
     shape: Vec<usize>,
@@ -405,7 +418,10 @@ pub fn batch_norm_inference(
     )))
 }
 
-fn check_channels(x: &[usize], parameters: &[(&'static str, &Tensor)]) -> Result<(), Error> {
+pub(super) fn check_channels(
+    x: &[usize],
+    parameters: &[(&'static str, &Tensor)],
+) -> Result<(), Error> {
     let mismatch = |operand, got: &[usize], expected| {
         Err(Error::new(ErrorKind::ShapeMismatch {
             operation: "batch normalization",

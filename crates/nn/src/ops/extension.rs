@@ -132,3 +132,14 @@ pub fn map(
     copying(slice(&input), &mut values);
     tensor(values, input.shape())
 }
+
+/// Changes the values of `input`; a copy if something else holds them.
+pub fn in_place(input: FlexTensor, change: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let mut input = contiguous(input);
+    let whole = slice(&input).len() == input.storage::<f32>().len();
+    if !whole || input.try_storage_mut::<f32>().is_none() {
+        input = tensor(slice(&input).to_vec(), input.shape());
+    }
+    change(input.try_storage_mut::<f32>().expect("nothing else holds a new tensor"));
+    input
+}

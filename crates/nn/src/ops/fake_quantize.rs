@@ -16,6 +16,7 @@ use crate::tensor::Tensor;
 
 mod fallback;
 mod flex;
+pub(super) use flex::Rounding;
 #[cfg(test)]
 mod tests;
 

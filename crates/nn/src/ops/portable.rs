@@ -16,6 +16,7 @@ macro_rules! portable {
 }
 
 portable! {
+    activation: Activate, ActivateGradient;
     batch_norm: BatchNorm, BatchNormGradient;
     convolution: Convolve, ConvolveGradient;
     dropout: Dropout;

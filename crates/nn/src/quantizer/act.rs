@@ -250,33 +250,63 @@ impl ActQuantizer {
         self.learned().map(LearnedScale::parameter)
     }
 
+    /// Whether the scale is one number that does not depend on what is quantized; also if it does nothing.
+    pub(crate) fn scale_is_known(&self, mode: Mode) -> bool {
+        self.built.as_ref().is_none_or(|built| match &built.scale {
+            Source::Constant(_) => true,
+            Source::Learned(learned) => learned.is_known(mode),
+            Source::Measured(_) => mode == Mode::Evaluation,
+        })
+    }
+
+    /// The rule and the scale for `x`; `None` if it does nothing.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub(crate) fn known(&mut self, x: &Tensor, mode: Mode) -> Result<Option<Known>, Error> {
+        let Some(Built { format, rule, scale }) = &mut self.built else { return Ok(None) };
+        let (format, rule) = (*format, *rule);
+        let (scale, number, is_constant) = match scale {
+            Source::Constant(scale) => {
+                let tensor = Tensor::full(*scale, &[1], &x.device());
+                (tensor, Scale::PerTensor(*scale), true)
+            }
+            Source::Learned(learned) => {
+                let tensor = learned.scale(x, mode)?;
+                let number = learned.as_numbers(&tensor);
+                (tensor, number, false)
+            }
+            Source::Measured(running) => {
+                let tensor = running.scale(x, mode);
+                let number = Scale::PerTensor(tensor.item());
+                (tensor, number, false)
+            }
+        };
+        Ok(Some(Known { rule, scale, grid: Grid::Scaled { format, scale: number }, is_constant }))
+    }
+
     /// Quantizes an activation.
     ///
     /// # Errors
     /// [`ErrorKind::ShapeMismatch`] if `x` has another number of channels than the scale.
     pub fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Quantized, Error> {
-        let Some(Built { format, rule, scale }) = &mut self.built else {
+        let Some(Known { rule, scale, grid, is_constant }) = self.known(x, mode)? else {
             return Ok(Quantized::plain(x.clone()));
         };
-        let (format, rule) = (*format, *rule);
-        match scale {
-            Source::Constant(scale) => {
-                let value = ops::fake_quantize(x.clone(), *scale, rule);
-                let scale = Scale::PerTensor(*scale);
-                Ok(Quantized::constant(value, Grid::Scaled { format, scale }))
-            }
-            Source::Learned(learned) => {
-                let tensor = learned.scale(x, mode)?;
-                let value = ops::fake_quantize_scaled(x.clone(), &tensor, rule);
-                let scale = learned.as_numbers(&tensor);
-                Ok(Quantized { value, grid: Grid::Scaled { format, scale }, scale: Some(tensor) })
-            }
-            Source::Measured(running) => {
-                let tensor = running.scale(x, mode);
-                let value = ops::fake_quantize_scaled(x.clone(), &tensor, rule);
-                let scale = Scale::PerTensor(tensor.item());
-                Ok(Quantized { value, grid: Grid::Scaled { format, scale }, scale: Some(tensor) })
-            }
+        if let (true, Grid::Scaled { scale: Scale::PerTensor(scale), .. }) = (is_constant, &grid) {
+            let value = ops::fake_quantize(x.clone(), *scale, rule);
+            return Ok(Quantized::constant(value, grid));
         }
+        let value = ops::fake_quantize_scaled(x.clone(), &scale, rule);
+        Ok(Quantized { value, grid, scale: Some(scale) })
     }
+}
+
+/// A quantizer whose scale has been found.
+pub(crate) struct Known {
+    pub rule: Rule,
+    /// The scale as a tensor: gradients flow to it unless it is a constant.
+    pub scale: Tensor,
+    pub grid: Grid,
+    pub is_constant: bool,
 }

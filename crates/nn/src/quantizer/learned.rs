@@ -100,6 +100,12 @@ impl LearnedScale {
         self.collection.passes > self.steps
     }
 
+    /// Whether the scale is one number that does not depend on what is quantized.
+    pub(super) fn is_known(&self, mode: Mode) -> bool {
+        self.granularity == Granularity::PerTensor
+            && (mode == Mode::Evaluation || self.collection.passes >= self.steps)
+    }
+
     /// The threshold that evaluation uses.
     pub fn threshold(&self) -> Vec<f32> {
         if self.is_collected() {

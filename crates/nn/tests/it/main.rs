@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
 mod biases_and_pools;
+mod fusion;
 mod golden;
 mod gradients;
 mod integers;

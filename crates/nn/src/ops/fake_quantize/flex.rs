@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
+use fewbit_kernels::activation::Quantizer;
 use fewbit_kernels::quantize::{self, ClampGradient, IntegerQuantizer, Scale};
 use fewbit_kernels::statistics::{ChannelShape, channel_sum};
 
@@ -154,11 +155,22 @@ pub fn gradient_scaled(
     let (x, scale, upstream) = (contiguous(x), contiguous(scale), contiguous(upstream));
     let (values, dy) = (slice(&x), slice(&upstream));
     let mut dx = vec![0.0; values.len()];
-    let scales = broadcast(&scale, &x);
-    let dscale = match rule {
+    let dscale = gradients_into(values, dy, &mut dx, broadcast(&scale, &x), rule);
+    (tensor(dx, x.shape()), tensor(dscale, scale.shape()))
+}
+
+/// The gradient of the input from the input; returns that of the scales.
+fn gradients_into(
+    values: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    scales: Scale<'_>,
+    rule: Rule,
+) -> Vec<f32> {
+    match rule {
         Rule::Minifloat { format, gradient } => {
             let gradient = kernel(gradient);
-            quantize::minifloat_grad_scale(values, dy, &mut dx, &format, scales, gradient)
+            quantize::minifloat_grad_scale(values, dy, dx, &format, scales, gradient)
         }
         Rule::Integer { min, max, outside } => {
             let quantizer = IntegerQuantizer::new(min, max);
@@ -166,10 +178,10 @@ pub fn gradient_scaled(
                 Outside::Block => ClampGradient::Mask,
                 Outside::Pass => ClampGradient::StraightThrough,
             };
-            quantize::integer_grad_scale(values, dy, &mut dx, &quantizer, scales, clamp)
+            quantize::integer_grad_scale(values, dy, dx, &quantizer, scales, clamp)
         }
         Rule::Bipolar { .. } | Rule::Ternary { .. } => {
-            gradient_into(values, dy, &mut dx, scales, rule);
+            gradient_into(values, dy, dx, scales, rule);
             let mut signs = vec![0.0; values.len()];
             quantize(values, &mut signs, scales, rule);
             for (sign, dy) in signs.iter_mut().zip(dy) {
@@ -177,8 +189,32 @@ pub fn gradient_scaled(
             }
             channel_sum(&signs, channels(scales, values.len()))
         }
-    };
-    (tensor(dx, x.shape()), tensor(dscale, scale.shape()))
+    }
+}
+
+/// A rule with one scale, for the kernels that call it for one run of values after the other.
+pub struct Rounding {
+    /// How an element is rounded.
+    pub rule: Rule,
+    /// The scale.
+    pub scale: f32,
+    /// Whether the gradient of the scale is wanted.
+    pub learned: bool,
+}
+
+impl Quantizer for Rounding {
+    fn forward(&self, x: &[f32], y: &mut [f32]) {
+        quantize(x, y, Scale::PerTensor(self.scale), self.rule);
+    }
+
+    fn backward(&self, x: &[f32], dy: &[f32], dx: &mut [f32]) -> f64 {
+        let scale = Scale::PerTensor(self.scale);
+        if self.learned {
+            return gradients_into(x, dy, dx, scale, self.rule)[0].into();
+        }
+        gradient_into(x, dy, dx, scale, self.rule);
+        0.0
+    }
 }
 
 fn channels(scale: Scale<'_>, len: usize) -> ChannelShape {
