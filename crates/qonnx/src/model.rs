@@ -4,6 +4,7 @@ mod batching;
 mod build;
 mod execute;
 mod info;
+mod plan;
 
 pub(crate) use build::version;
 pub use info::TensorInfo;
@@ -39,6 +40,8 @@ pub struct Model {
     output_places: Vec<Place>,
     /// What was found out about the batch for the inputs of the last run.
     batching: Mutex<Option<Arc<batching::Batching>>>,
+    /// The plan that was made for the inputs of the last run, or that there is none.
+    planned: Mutex<Option<Arc<plan::Planned>>>,
 }
 
 /// Where a tensor is while the model runs.
@@ -133,7 +136,9 @@ impl Model {
         let values = self.arrange(inputs)?;
         let wanted = self.wanted(keep)?;
         let change = info::batch_change(&self.inputs, &values)?;
+        let at_once = if keep.is_empty() { plan::run(self, &values) } else { None };
         let tensors = match change {
+            _ if at_once.is_some() => at_once.unwrap_or_default(),
             None => execute::plain(self, values, &wanted)?,
             Some(change) => batching::run(self, values, &wanted, change)?,
         };
