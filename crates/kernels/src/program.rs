@@ -135,6 +135,11 @@ impl Program {
         }
     }
 
+    /// Returns the number of stages.
+    pub fn stages(&self) -> usize {
+        self.stages.len()
+    }
+
     /// Computes the outputs for some images. False if a value did not fit the words that were meant for it: the outputs are
     /// nonsense then.
     ///

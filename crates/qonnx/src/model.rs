@@ -123,6 +123,11 @@ impl Model {
         }
     }
 
+    /// Returns how many stages the plan has that the last run followed, or nothing if it went step by step because its graph has none.
+    pub fn planned_stages(&self) -> Option<usize> {
+        plan::stages(self)
+    }
+
     /// Computes the outputs for these inputs, and gives the tensors named in `keep` back, too.
     ///
     /// The first axis of the inputs may be longer or shorter than the file says: then it is the batch, and each item's

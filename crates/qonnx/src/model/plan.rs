@@ -71,6 +71,12 @@ pub(super) fn run(model: &Model, inputs: &[Value]) -> Option<Vec<Value>> {
     planned.plan.as_ref()?.run(x, batch)
 }
 
+/// Stages of the plan that was made last.
+pub(super) fn stages(model: &Model) -> Option<usize> {
+    let planned = model.planned.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+    planned.plan.as_ref().map(|plan| plan.program.stages())
+}
+
 impl Sample {
     fn new(model: &Model, value: Value) -> Option<Self> {
         let count = model.slots.len();
