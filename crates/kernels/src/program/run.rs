@@ -7,8 +7,7 @@ use rayon::prelude::*;
 
 use super::form::Form;
 use super::product::Class;
-use super::sink::{Rows, View, store_plane};
-use super::steps::Place;
+use super::sink::{Rows, View, store_plane, stored};
 use super::{Program, Sink, Source, Stage, Step};
 use crate::scratch::{self, Line};
 use crate::tile::{COLUMNS, ROWS};
@@ -259,7 +258,7 @@ impl Run<'_> {
                 Step::AddTensor { form, .. } => Some(self.rows(stage, form, panel, places, starts)),
                 _ => None,
             };
-            step.apply(level, block, Place::Panel(panel), other);
+            step.apply(level, block, panel, other);
         }
         for sink in &stage.sinks {
             match *sink {
@@ -337,11 +336,13 @@ impl Run<'_> {
                 continue;
             }
             for (channel, plane) in values.chunks_exact(pixels.max(1)).enumerate() {
+                let steps: Vec<Step> =
+                    stage.steps.iter().map(|step| step.of_channel(channel)).collect();
                 for (i, values) in plane.chunks(BLOCK * COLUMNS).enumerate() {
                     let block = &mut block.0[..values.len().next_multiple_of(COLUMNS)];
                     block[..values.len()].copy_from_slice(values);
-                    for step in &stage.steps {
-                        step.apply(self.program.level, block, Place::Channel(channel), None);
+                    for step in &steps {
+                        step.apply(self.program.level, block, 0, None);
                     }
                     let first = i * BLOCK * COLUMNS;
                     self.store_channel(stage, image, channel, first, &block[..values.len()]);
@@ -356,22 +357,23 @@ impl Run<'_> {
         let block = &mut block[..values.len().next_multiple_of(COLUMNS)];
         block[..values.len()].copy_from_slice(values);
         for step in &stage.steps {
-            step.apply(level, block, Place::Panel(0), None);
+            step.apply(level, block, 0, None);
         }
-        for (i, block) in block.chunks_exact(COLUMNS).enumerate() {
-            let panel = panel + i;
-            for sink in &stage.sinks {
-                match *sink {
-                    Sink::Form(form) => {
-                        let mut starts = [0];
-                        let rows = self.rows(stage, form, panel, &[(image, 0)], &mut starts);
-                        // SAFETY: the input is laid out by one thread.
-                        if !unsafe { rows.store(level, block) } {
-                            self.misfit.store(true, Ordering::Relaxed);
-                        }
+        for sink in &stage.sinks {
+            match *sink {
+                Sink::Form(index) => {
+                    let form = &self.program.forms[index];
+                    let start = image * form.len() + form.place(0) + form.panel(panel);
+                    let words = values.len().div_ceil(form.element().words().count());
+                    // SAFETY: the input is laid out by one thread.
+                    let words = unsafe { self.buffers[index].write(start, words) };
+                    if !stored(level, form.element(), &block[..values.len()], words) {
+                        self.misfit.store(true, Ordering::Relaxed);
                     }
-                    Sink::Output { index, scale } => {
-                        self.output(stage, index, scale, panel, &[(image, 0)], block);
+                }
+                Sink::Output { index, scale } => {
+                    for (i, block) in block.chunks_exact(COLUMNS).enumerate() {
+                        self.output(stage, index, scale, panel + i, &[(image, 0)], block);
                     }
                 }
             }

@@ -78,39 +78,11 @@ impl Rows<'_> {
     /// Nobody else uses these rows of the form.
     pub(super) unsafe fn store(&self, level: Level, block: &[f32]) -> bool {
         let mut right = true;
-        let (low, high) = self.element.range();
         let (rows, _) = block.as_chunks::<COLUMNS>();
         for (row, &start) in rows.iter().zip(self.starts) {
             // SAFETY: passed on.
             let words = unsafe { self.view.write(start, self.words()) };
-            let columns = self.columns;
-            right &= match self.element {
-                Element::U8 => {
-                    store_u8(level, row, &mut scratch::bytes_mut(words)[..columns], low, high, 0)
-                }
-                Element::U8Offset => store_u8(
-                    level,
-                    row,
-                    &mut scratch::bytes_mut(words)[..columns],
-                    low,
-                    high,
-                    OFFSET as u8,
-                ),
-                Element::I16 => {
-                    store_i16(level, row, &mut scratch::halves_mut(words)[..columns], low, high)
-                }
-                Element::Bf16 => store_bf16(level, row, &mut scratch::halves_mut(words)[..columns]),
-                Element::F32 => {
-                    words.copy_from_slice(&scratch::bits(row)[..columns]);
-                    true
-                }
-                Element::F32Pairs => {
-                    for i in 0..columns {
-                        words[if i ^ 1 < columns { i ^ 1 } else { i }] = row[i].to_bits();
-                    }
-                    true
-                }
-            };
+            right &= stored(level, self.element, &row[..self.columns], words);
         }
         right
     }
@@ -142,6 +114,35 @@ impl Rows<'_> {
             // SAFETY: passed on.
             let words = unsafe { self.view.read(start, self.words()) };
             f(level, row, &decoded(level, self.element, words, self.columns), scale);
+        }
+    }
+}
+
+/// Writes neighbouring channels of a pixel, from one that begins a word. False if one does not fit.
+#[inline(always)]
+pub(super) fn stored(level: Level, element: Element, codes: &[f32], words: &mut [u32]) -> bool {
+    let (count, (low, high)) = (codes.len(), element.range());
+    match element {
+        Element::U8 => {
+            store_u8(level, codes, &mut scratch::bytes_mut(words)[..count], low, high, 0)
+        }
+        Element::U8Offset => {
+            let bytes = &mut scratch::bytes_mut(words)[..count];
+            store_u8(level, codes, bytes, low, high, OFFSET as u8)
+        }
+        Element::I16 => {
+            store_i16(level, codes, &mut scratch::halves_mut(words)[..count], low, high)
+        }
+        Element::Bf16 => store_bf16(level, codes, &mut scratch::halves_mut(words)[..count]),
+        Element::F32 => {
+            words[..count].copy_from_slice(scratch::bits(codes));
+            true
+        }
+        Element::F32Pairs => {
+            for (i, code) in codes.iter().enumerate() {
+                words[if i ^ 1 < count { i ^ 1 } else { i }] = code.to_bits();
+            }
+            true
         }
     }
 }
@@ -179,49 +180,43 @@ const BF16_SMALLEST: u32 = 0x2680_0000;
 const BF16_LARGEST: u32 = 0x5880_0000;
 
 multiversion! {
-    fn store_u8(level, row: &[f32; COLUMNS], bytes: &mut [u8], low: f32, high: f32, flip: u8) -> bool {
+    fn store_u8(level, codes: &[f32], bytes: &mut [u8], low: f32, high: f32, flip: u8) -> bool {
+        let codes = &codes[..bytes.len()];
         let mut wrong = 0_u32;
-        if let Ok(bytes) = <&mut [u8; COLUMNS]>::try_from(&mut *bytes) {
-            for i in 0..COLUMNS {
-                let sum = row[i] + ROUND;
-                let right = (sum - ROUND == row[i]) & (row[i] >= low) & (row[i] <= high);
-                wrong |= u32::from(!right);
-                bytes[i] = sum.to_bits() as u8 ^ flip;
-            }
-        } else {
-            for (byte, &v) in bytes.iter_mut().zip(row) {
-                let sum = v + ROUND;
-                let right = (sum - ROUND == v) & (v >= low) & (v <= high);
-                wrong |= u32::from(!right);
-                *byte = sum.to_bits() as u8 ^ flip;
-            }
-        }
-        wrong == 0
-    }
-}
-
-multiversion! {
-    fn store_i16(level, row: &[f32; COLUMNS], halves: &mut [u16], low: f32, high: f32) -> bool {
-        let mut wrong = 0_u32;
-        for (half, &v) in halves.iter_mut().zip(row) {
-            let sum = v + ROUND;
-            let right = (sum - ROUND == v) & (v >= low) & (v <= high);
+        for i in 0..codes.len() {
+            let sum = codes[i] + ROUND;
+            let right = (sum - ROUND == codes[i]) & (codes[i] >= low) & (codes[i] <= high);
             wrong |= u32::from(!right);
-            *half = sum.to_bits() as u16;
+            bytes[i] = sum.to_bits() as u8 ^ flip;
         }
         wrong == 0
     }
 }
 
 multiversion! {
-    fn store_bf16(level, row: &[f32; COLUMNS], halves: &mut [u16]) -> bool {
+    fn store_i16(level, codes: &[f32], halves: &mut [u16], low: f32, high: f32) -> bool {
+        let codes = &codes[..halves.len()];
         let mut wrong = 0_u32;
-        for (half, &v) in halves.iter_mut().zip(row) {
-            let bits = v.to_bits();
+        for i in 0..codes.len() {
+            let sum = codes[i] + ROUND;
+            let right = (sum - ROUND == codes[i]) & (codes[i] >= low) & (codes[i] <= high);
+            wrong |= u32::from(!right);
+            halves[i] = sum.to_bits() as u16;
+        }
+        wrong == 0
+    }
+}
+
+multiversion! {
+    fn store_bf16(level, codes: &[f32], halves: &mut [u16]) -> bool {
+        let codes = &codes[..halves.len()];
+        let mut wrong = 0_u32;
+        for i in 0..codes.len() {
+            let bits = codes[i].to_bits();
             let magnitude = bits & 0x7fff_ffff;
             let inside = (magnitude == 0) | ((magnitude >= BF16_SMALLEST) & (magnitude <= BF16_LARGEST));
             wrong |= u32::from(!inside) | (bits & 0xffff);
-            *half = (bits >> 16) as u16;
+            halves[i] = (bits >> 16) as u16;
         }
         wrong == 0
     }
@@ -229,24 +224,27 @@ multiversion! {
 
 multiversion! {
     fn load_u8(level, bytes: &[u8], codes: &mut [f32], offset: f32) {
-        for (code, &byte) in codes.iter_mut().zip(bytes) {
-            *code = f32::from(byte) - offset;
+        let bytes = &bytes[..codes.len()];
+        for i in 0..codes.len() {
+            codes[i] = f32::from(bytes[i]) - offset;
         }
     }
 }
 
 multiversion! {
     fn load_i16(level, halves: &[u16], codes: &mut [f32]) {
-        for (code, &half) in codes.iter_mut().zip(halves) {
-            *code = f32::from(half as i16);
+        let halves = &halves[..codes.len()];
+        for i in 0..codes.len() {
+            codes[i] = f32::from(halves[i] as i16);
         }
     }
 }
 
 multiversion! {
     fn load_bf16(level, halves: &[u16], codes: &mut [f32]) {
-        for (code, &half) in codes.iter_mut().zip(halves) {
-            *code = f32::from_bits(u32::from(half) << 16);
+        let halves = &halves[..codes.len()];
+        for i in 0..codes.len() {
+            codes[i] = f32::from_bits(u32::from(halves[i]) << 16);
         }
     }
 }

@@ -5,25 +5,31 @@ use super::{Function, sink};
 use crate::isa::{Level, multiversion};
 use crate::tile::COLUMNS;
 
+/// Values of a parameter that lie side by side: those of the 32 channels of a panel, for 8 rows. Loops over rows of just 32 values are
+/// unrolled and then vectorized across the rows, with gathers.
+const TILE: usize = 8 * COLUMNS;
+
 /// One number for all channels, or one for each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lanes {
     /// By panels of 32 channels; one panel if all are the same.
-    panels: Vec<[f32; COLUMNS]>,
+    panels: Vec<[f32; TILE]>,
     channels: Option<usize>,
 }
 
 impl Lanes {
     /// The same for all channels.
     pub fn one(value: f32) -> Self {
-        Self { panels: vec![[value; COLUMNS]], channels: None }
+        Self { panels: vec![[value; TILE]], channels: None }
     }
 
     /// One for each channel.
     pub fn many(values: &[f32]) -> Self {
         let panel = |values: &[f32]| {
-            let mut panel = [0.0; COLUMNS];
-            panel[..values.len()].copy_from_slice(values);
+            let mut panel = [0.0; TILE];
+            for row in panel.chunks_exact_mut(COLUMNS) {
+                row[..values.len()].copy_from_slice(values);
+            }
             panel
         };
         Self { panels: values.chunks(COLUMNS).map(panel).collect(), channels: Some(values.len()) }
@@ -34,22 +40,14 @@ impl Lanes {
         self.channels.is_none().then(|| self.panels[0][0])
     }
 
-    fn at(&self, place: Place) -> [f32; COLUMNS] {
-        match place {
-            _ if self.channels.is_none() => self.panels[0],
-            Place::Panel(panel) => self.panels[panel],
-            Place::Channel(channel) => [self.panels[channel / COLUMNS][channel % COLUMNS]; COLUMNS],
-        }
+    fn at(&self, panel: usize) -> &[f32; TILE] {
+        &self.panels[if self.channels.is_none() { 0 } else { panel }]
     }
-}
 
-/// Which channels the values of a block belong to.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    /// Each row holds the 32 channels of a panel.
-    Panel(usize),
-    /// All values belong to one channel.
-    Channel(usize),
+    /// That of one channel, for all.
+    fn of(&self, channel: usize) -> Self {
+        Self::one(self.at(channel / COLUMNS)[channel % COLUMNS])
+    }
 }
 
 /// What is done to each value.
@@ -134,27 +132,41 @@ impl Step {
         }
     }
 
-    /// Changes a block of rows of 32 values.
+    /// The same step for the values of one channel, whatever their place.
+    pub(super) fn of_channel(&self, channel: usize) -> Self {
+        match self {
+            Self::Add(p) => Self::Add(p.of(channel)),
+            Self::Subtract(p) => Self::Subtract(p.of(channel)),
+            Self::Multiply(p) => Self::Multiply(p.of(channel)),
+            Self::Divide(p) => Self::Divide(p.of(channel)),
+            Self::Bipolar(p) => Self::Bipolar(p.of(channel)),
+            Self::ScaleShift(a, b) => Self::ScaleShift(a.of(channel), b.of(channel)),
+            Self::FusedScaleShift(a, b) => Self::FusedScaleShift(a.of(channel), b.of(channel)),
+            step => step.clone(),
+        }
+    }
+
+    /// Changes a block of rows of 32 values, the channels of a panel.
     pub(super) fn apply(
         &self,
         level: Level,
         block: &mut [f32],
-        place: Place,
+        panel: usize,
         other: Option<sink::Rows<'_>>,
     ) {
         match self {
-            Self::Add(p) => add(level, block, &p.at(place)),
-            Self::Subtract(p) => subtract(level, block, &p.at(place)),
-            Self::Multiply(p) => multiply(level, block, &p.at(place)),
-            Self::Divide(p) => divide(level, block, &p.at(place)),
-            Self::ScaleShift(a, b) => scale_shift(level, block, &a.at(place), &b.at(place)),
+            Self::Add(p) => add(level, block, p.at(panel)),
+            Self::Subtract(p) => subtract(level, block, p.at(panel)),
+            Self::Multiply(p) => multiply(level, block, p.at(panel)),
+            Self::Divide(p) => divide(level, block, p.at(panel)),
+            Self::ScaleShift(a, b) => scale_shift(level, block, a.at(panel), b.at(panel)),
             Self::FusedScaleShift(a, b) => {
-                fused_scale_shift(level, block, &a.at(place), &b.at(place))
+                fused_scale_shift(level, block, a.at(panel), b.at(panel));
             }
             Self::Relu => relu(level, block),
             Self::Minifloat(quantizer) => quantizer.apply(level, block),
             Self::Integer(quantizer) => quantizer.apply(level, block),
-            Self::Bipolar(p) => bipolar(level, block, &p.at(place)),
+            Self::Bipolar(p) => bipolar(level, block, p.at(panel)),
             Self::AddTensor { scale, .. } => {
                 let Some(rows) = other else { unreachable!("a sum without its other tensor") };
                 rows.add(level, block, *scale);
@@ -169,12 +181,12 @@ macro_rules! by_lane {
         $(
             multiversion! {
                 #[allow(clippy::disallowed_methods, reason = "PyTorch's formula is a fused multiply-add")]
-                fn $name(level, block: &mut [f32] $(, $p: &[f32; COLUMNS])*) {
-                    let (rows, _) = block.as_chunks_mut::<COLUMNS>();
-                    for row in rows {
-                        for i in 0..COLUMNS {
-                            let ($x $(, $p)*) = (row[i] $(, $p[i])*);
-                            row[i] = $y;
+                fn $name(level, block: &mut [f32] $(, $p: &[f32; TILE])*) {
+                    for block in block.chunks_mut(TILE) {
+                        $(let $p = &$p[..block.len()];)*
+                        for i in 0..block.len() {
+                            let ($x $(, $p)*) = (block[i] $(, $p[i])*);
+                            block[i] = $y;
                         }
                     }
                 }
