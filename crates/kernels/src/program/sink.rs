@@ -214,7 +214,7 @@ multiversion! {
         for i in 0..codes.len() {
             let bits = codes[i].to_bits();
             let magnitude = bits & 0x7fff_ffff;
-            let inside = (magnitude == 0) | ((magnitude >= BF16_SMALLEST) & (magnitude <= BF16_LARGEST));
+            let inside = (magnitude == 0) | (BF16_SMALLEST..=BF16_LARGEST).contains(&magnitude);
             wrong |= u32::from(!inside) | (bits & 0xffff);
             halves[i] = (bits >> 16) as u16;
         }

@@ -105,7 +105,10 @@ impl Operator for FloatQuant {
             return step(Step::Minifloat(quantizer));
         }
         let (own, format, scale) = (self.clone(), *format, *scale);
-        each(move |block| own.quantize(&format, scale, &block.to_vec(), block, Mode::Canonical))
+        each(move |block| {
+            let x = block.to_vec();
+            own.quantize(&format, scale, &x, block, Mode::Canonical);
+        })
     }
 
     fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {

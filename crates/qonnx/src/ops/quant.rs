@@ -80,7 +80,10 @@ impl Operator for Quant {
             }));
         }
         let (own, parameters) = (self.clone(), *parameters);
-        each(move |block| own.quantize(parameters, &block.to_vec(), block))
+        each(move |block| {
+            let x = block.to_vec();
+            own.quantize(parameters, &x, block);
+        })
     }
 
     fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {

@@ -101,14 +101,18 @@ impl Operator for Trunc {
             Self::Version1 { rounding_mode } => {
                 let parameters = [one(1)?, one(2)?, one(3)?, one(4)?];
                 (site.constants.len() == 5).then_some(())?;
-                each(move |block| version_1(rounding_mode, parameters, &block.to_vec(), block))
+                each(move |block| {
+                    let x = block.to_vec();
+                    version_1(rounding_mode, parameters, &x, block);
+                })
             }
             Self::Version2 { rounding_mode, signed, narrow } => {
                 let parameters = [one(1)?, one(2)?, one(4)?];
                 let range = integer_range(one(5)?, signed, narrow);
                 (site.constants.len() == 6).then_some(())?;
                 each(move |block| {
-                    version_2(rounding_mode, parameters, range, &block.to_vec(), block)
+                    let x = block.to_vec();
+                    version_2(rounding_mode, parameters, range, &x, block);
                 })
             }
         }

@@ -143,7 +143,7 @@ fn codes(
         |step: &&mut DraftStep| unit > 0.0 && matches!(step, DraftStep::Step(Step::Relu));
     let last = draft.steps.iter_mut().rev().find(|step| !rectifiers(step));
     let whole = unit > 0.0
-        && matches!(&last, None)
+        && last.is_none()
         && match &draft.source {
             DraftSource::Window(x, Pooling::Max, _) | DraftSource::Tensor(x) => {
                 known.get(x).is_some_and(|known| known.unit == unit)
