@@ -226,6 +226,22 @@ pub fn inference_grad(
     affine(dy, dx, shape, &a, &vec![-0.0; shape.c], Formula::TwoRoundings, Level::current());
 }
 
+/// The `a` and `b` of [`inference`], for each channel.
+///
+/// # Panics
+/// If the slices have different lengths.
+pub fn inference_coefficients(
+    weight: &[f32],
+    bias: &[f32],
+    mean: &[f32],
+    variance: &[f32],
+    eps: f32,
+    formula: Formula,
+) -> (Vec<f32>, Vec<f32>) {
+    let inverse: Vec<f32> = variance.iter().map(|&v| inverse_deviation(v, eps)).collect();
+    coefficients(weight, bias, mean, &inverse, formula)
+}
+
 fn coefficients(
     weight: &[f32],
     bias: &[f32],

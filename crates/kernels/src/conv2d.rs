@@ -6,6 +6,7 @@ mod grad_weight;
 mod image;
 pub mod reference;
 mod taps;
+pub(crate) use taps::Filters;
 mod winograd;
 
 use crate::Accumulation;

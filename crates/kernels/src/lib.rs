@@ -30,6 +30,7 @@ pub mod loss;
 mod matmul;
 pub mod optimizer;
 pub mod pool;
+pub mod program;
 pub mod quantize;
 pub mod statistics;
 pub mod tensor_norm;

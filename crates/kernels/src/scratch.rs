@@ -39,6 +39,18 @@ pub(crate) fn bits_mut(values: &mut [f32]) -> &mut [u32] {
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
 }
 
+/// Words seen as bytes, as [`bytes_mut`] sees them.
+pub(crate) fn bytes(words: &[u32]) -> &[u8] {
+    // SAFETY: four bytes a word; every pattern is valid either way.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 4) }
+}
+
+/// Words seen as halves, as [`halves_mut`] sees them.
+pub(crate) fn halves(words: &[u32]) -> &[u16] {
+    // SAFETY: two halves a word; every pattern is valid either way.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 2) }
+}
+
 /// Words seen as bytes, the first one in the lowest byte on the machines that read them so.
 pub(crate) fn bytes_mut(words: &mut [u32]) -> &mut [u8] {
     // SAFETY: four bytes a word; every pattern is valid either way.

@@ -4,6 +4,7 @@ mod batching;
 mod build;
 mod execute;
 mod info;
+mod plan;
 
 pub(crate) use build::version;
 pub use info::TensorInfo;
@@ -39,6 +40,8 @@ pub struct Model {
     output_places: Vec<Place>,
     /// What was found out about the batch for the inputs of the last run.
     batching: Mutex<Option<Arc<batching::Batching>>>,
+    /// The plan that was made for the inputs of the last run, or that there is none.
+    planned: Mutex<Option<Arc<plan::Planned>>>,
 }
 
 /// Where a tensor is while the model runs.
@@ -120,6 +123,11 @@ impl Model {
         }
     }
 
+    /// Returns how many stages the plan has that the last run followed, or nothing if it went step by step because its graph has none.
+    pub fn planned_stages(&self) -> Option<usize> {
+        plan::stages(self)
+    }
+
     /// Computes the outputs for these inputs, and gives the tensors named in `keep` back, too.
     ///
     /// The first axis of the inputs may be longer or shorter than the file says: then it is the batch, and each item's
@@ -133,7 +141,9 @@ impl Model {
         let values = self.arrange(inputs)?;
         let wanted = self.wanted(keep)?;
         let change = info::batch_change(&self.inputs, &values)?;
+        let at_once = if keep.is_empty() { plan::run(self, &values) } else { None };
         let tensors = match change {
+            _ if at_once.is_some() => at_once.unwrap_or_default(),
             None => execute::plain(self, values, &wanted)?,
             Some(change) => batching::run(self, values, &wanted, change)?,
         };

@@ -37,12 +37,14 @@ mod trunc;
 mod unary;
 
 mod axes;
+mod planned;
 mod pooling;
 mod product;
 mod quantizer;
 mod window;
 
 pub(crate) use cast::dtype as data_type;
+pub(crate) use planned::{Planned, PlannedProduct, Site};
 
 use crate::Options;
 use crate::attributes::Attributes;
@@ -67,6 +69,11 @@ pub(crate) trait Operator: Send + Sync {
     ///
     /// The shapes are those with the batch of the file.
     fn keeps_batch(&self, inputs: &[Input<'_>], output: &[usize]) -> bool;
+
+    /// What the operator is in a plan, if it can be in one: then it gives the same bits there.
+    fn planned(&self, _: &Site<'_>) -> Option<Planned> {
+        None
+    }
 
     /// True if the operator only rearranges or computes sizes when its inputs are sizes.
     fn computes_sizes(&self) -> bool {

@@ -2,7 +2,7 @@
 
 mod grid;
 
-pub(crate) use grid::{Grid, Scale, examine};
+pub(crate) use grid::{Grid, Kind, Scale, examine};
 
 use std::sync::Arc;
 

@@ -8,18 +8,18 @@ use crate::{pack, parallel};
 
 /// Filters as the right operand: panels of 32 output channels, for each tap its words.
 #[derive(Clone, Debug)]
-pub(super) struct Filters {
+pub(crate) struct Filters {
     panels: Vec<Line>,
     /// Words of a panel.
     len: usize,
     starts: Vec<Option<[i32; COLUMNS]>>,
     /// Every weight was what the conversion promised, and finite.
-    pub(super) fit: bool,
+    pub(crate) fit: bool,
 }
 
 impl Filters {
     /// Packs filters `[outputs, channels, taps]`, converted as `w`, for an operand converted as `x`.
-    pub(super) fn new(
+    pub(crate) fn new(
         level: Level,
         filters: &[f32],
         outputs: usize,
@@ -65,7 +65,7 @@ impl Filters {
     }
 
     /// Packs filters `[outputs, channels, taps]` for the gradient to the input: panels of 32 input channels, for each tap the outputs.
-    pub(super) fn transposed(
+    pub(crate) fn transposed(
         level: Level,
         filters: &[f32],
         outputs: usize,
@@ -92,12 +92,12 @@ impl Filters {
     }
 
     /// The words of a panel.
-    pub(super) fn panel(&self, panel: usize) -> &[u32] {
+    pub(crate) fn panel(&self, panel: usize) -> &[u32] {
         &scratch::words(&self.panels)[panel * self.len..][..self.len]
     }
 
     /// What the sums of a panel begin with.
-    pub(super) fn start(&self, panel: usize) -> Option<&[i32; COLUMNS]> {
+    pub(crate) fn start(&self, panel: usize) -> Option<&[i32; COLUMNS]> {
         self.starts[panel].as_ref()
     }
 }

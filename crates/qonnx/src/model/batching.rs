@@ -183,7 +183,7 @@ fn chunk(model: &Model, shapes: &[Vec<usize>], inputs: &[(Vec<usize>, Role)]) ->
 /// Elements that stay in the cache of a core.
 const CACHED: usize = 1 << 17;
 
-fn role_of(
+pub(super) fn role_of(
     model: &Model,
     step: &Step,
     roles: &[Option<Role>],
@@ -284,7 +284,7 @@ fn join(
 }
 
 /// `count` items along the first axis from `first` on; the last one again where there are no more.
-fn items(value: &Value, first: usize, count: usize) -> Value {
+pub(super) fn items(value: &Value, first: usize, count: usize) -> Value {
     let len = value.shape()[0];
     let size = value.len() / len.max(1);
     let runs = (first..first + count).map(|item| (item.min(len - 1) * size, size));

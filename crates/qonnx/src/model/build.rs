@@ -216,6 +216,7 @@ impl<'a> Builder<'a> {
             steps: self.steps,
             output_places,
             batching: Mutex::new(None),
+            planned: Mutex::new(None),
         })
     }
 }

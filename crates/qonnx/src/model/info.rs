@@ -89,6 +89,11 @@ impl TensorInfo {
         fault(Fault::shape("the value", found, format_args!("[{}]", extents.join(", "))))
     }
 
+    /// The batch that the file fixes; two items, if there are, where it leaves that open.
+    pub(super) fn batch_of_file(&self, run: usize) -> usize {
+        self.batch().unwrap_or(run.min(2))
+    }
+
     /// The batch that the file fixes.
     fn batch(&self) -> Option<usize> {
         *self.shape.as_deref()?.first()?

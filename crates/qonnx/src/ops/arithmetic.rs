@@ -1,6 +1,9 @@
 //! Add, Sub, Mul, Div.
 
-use super::{Context, Input, Inputs, Operator, Role};
+use fewbit_kernels::program::Step;
+
+use super::planned::step;
+use super::{Context, Input, Inputs, Operator, Planned, Role, Site};
 use crate::attributes::Attributes;
 use crate::broadcast::{broadcast_shape, zip};
 use crate::error::Fault;
@@ -80,6 +83,20 @@ impl Operator for Arithmetic {
             (U8, u8::wrapping_add, u8::wrapping_sub, u8::wrapping_mul, u8::wrapping_div);
         };
         Ok(vec![Tensor::new(Value::of(shape, data))])
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        if site.variable == 2 {
+            return (*self == Self::Add).then_some(Planned::Sum);
+        }
+        let lanes = site.lanes(1 - site.input.min(1))?;
+        match (self, site.input) {
+            (Self::Add, _) => step(Step::Add(lanes)),
+            (Self::Mul, _) => step(Step::Multiply(lanes)),
+            (Self::Sub, 0) => step(Step::Subtract(lanes)),
+            (Self::Div, 0) => step(Step::Divide(lanes)),
+            (Self::Sub | Self::Div, _) => None,
+        }
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], output: &[usize]) -> bool {

@@ -1,10 +1,11 @@
 //! AveragePool, GlobalAveragePool.
 
 use fewbit_kernels::pool;
+use fewbit_kernels::program;
 use rayon::prelude::*;
 
 use super::pooling::{Planes, Pooling};
-use super::{Context, Input, Inputs, Operator, one, only_first_batched};
+use super::{Context, Input, Inputs, Operator, Planned, Site, one, only_first_batched};
 use crate::Mode;
 use crate::attributes::Attributes;
 use crate::broadcast::PARALLEL;
@@ -46,6 +47,10 @@ impl Operator for AveragePool {
             }
         }
         Ok(one(planes.output_shape(tensor.shape()), y))
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        self.pooling.planned(site, program::Pooling::Average)
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {

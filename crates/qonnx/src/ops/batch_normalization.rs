@@ -1,8 +1,10 @@
 //! BatchNormalization, outside of training.
 
 use fewbit_kernels::batch_norm::{self, ChannelShape, Formula};
+use fewbit_kernels::program::{Lanes, Step};
 
-use super::{Context, Input, Inputs, Operator, one, only_first_batched};
+use super::planned::step;
+use super::{Context, Input, Inputs, Operator, Planned, Site, one, only_first_batched};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
@@ -34,6 +36,13 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
     Ok(Box::new(BatchNormalization { epsilon, prepared: None }))
 }
 
+fn formula(options: Options) -> Formula {
+    match options.batch_norm {
+        BatchNorm::TwoRoundings => Formula::TwoRoundings,
+        BatchNorm::Fused => Formula::Fused,
+    }
+}
+
 impl Operator for BatchNormalization {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(5)?;
@@ -62,10 +71,7 @@ impl Operator for BatchNormalization {
         let slice = |i: usize| parameters[i].slice::<f32>("a parameter");
         let values = x.slice::<f32>("input 0 (X)")?;
         let mut y = vec![0.0; values.len()];
-        let formula = match context.options.batch_norm {
-            BatchNorm::TwoRoundings => Formula::TwoRoundings,
-            BatchNorm::Fused => Formula::Fused,
-        };
+        let formula = formula(context.options);
         batch_norm::inference(
             values,
             &mut y,
@@ -82,6 +88,29 @@ impl Operator for BatchNormalization {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         only_first_batched(inputs)
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let parameters = self.prepared.as_ref().filter(|_| site.only_first())?;
+        let channels = *site.shape.get(1)?;
+        if parameters.iter().any(|tensor| tensor.shape() != [channels]) {
+            return None;
+        }
+        let slice = |i: usize| parameters[i].slice::<f32>("a parameter").ok();
+        let formula = formula(site.options);
+        let (a, b) = batch_norm::inference_coefficients(
+            slice(0)?,
+            slice(1)?,
+            slice(2)?,
+            slice(3)?,
+            self.epsilon,
+            formula,
+        );
+        let (a, b) = (Lanes::many(&a), Lanes::many(&b));
+        step(match formula {
+            Formula::TwoRoundings => Step::ScaleShift(a, b),
+            Formula::Fused => Step::FusedScaleShift(a, b),
+        })
     }
 
     fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {

@@ -1,7 +1,10 @@
 //! BipolarQuant.
 
+use fewbit_kernels::program::Step;
+
+use super::planned::step;
 use super::quantizer::{self, Parameters};
-use super::{Context, Input, Inputs, Operator, one};
+use super::{Context, Input, Inputs, Operator, Planned, Site, one};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::{Grid, Tensor};
@@ -24,6 +27,10 @@ impl Operator for BipolarQuant {
         });
         let grid = parameters.scale(0).and_then(|scale| Grid::integer(scale, 1.0));
         Ok(one(x.shape().to_vec(), y).into_iter().map(|y| y.with_grid(grid.clone())).collect())
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        step(Step::Bipolar(site.lanes(1).filter(|_| site.only_first())?))
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {

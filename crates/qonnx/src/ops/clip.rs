@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::planned::each;
 use super::unary::map;
-use super::{Context, Input, Inputs, Operator, only, only_first_batched};
+use super::{Context, Input, Inputs, Operator, Planned, Site, only, only_first_batched};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
@@ -24,6 +25,11 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
     Ok(Box::new(Clip { min: attributes.float("min")?, max: attributes.float("max")? }))
 }
 
+fn clip(x: f32, min: Option<f32>, max: Option<f32>) -> f32 {
+    let x = min.map_or(x, |min| if x < min { min } else { x });
+    max.map_or(x, |max| if x > max { max } else { x })
+}
+
 impl Operator for Clip {
     fn run(&self, inputs: &mut Inputs, _: &Context) -> Result<Vec<Tensor>, Fault> {
         inputs.at_most(3)?;
@@ -35,10 +41,7 @@ impl Operator for Clip {
             Data::F32(x) => {
                 let min = limit::<f32>(min, "input 1 (min)")?.or(self.min);
                 let max = limit::<f32>(max, "input 2 (max)")?.or(self.max);
-                map(x, |x: f32| {
-                    let x = min.map_or(x, |min| if x < min { min } else { x });
-                    max.map_or(x, |max| if x > max { max } else { x })
-                })
+                map(x, |x: f32| clip(x, min, max))
             }
             Data::F64(x) => {
                 let min = limit::<f64>(min, "input 1 (min)")?.or(self.min.map(f64::from));
@@ -55,6 +58,21 @@ impl Operator for Clip {
             _ => return Err(Fault::unsupported(format_args!("an input of type {dtype}"))),
         };
         Ok(vec![Tensor::new(Value::of(shape, data))])
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let limit =
+            |place: usize, own: Option<f32>| match site.constants.get(place).copied().flatten() {
+                Some(tensor) => {
+                    limit::<f32>(Some(tensor.clone()), "a limit").ok().map(|limit| limit.or(own))
+                }
+                None => Some(own),
+            };
+        let (min, max) = (limit(1, self.min)?, limit(2, self.max)?);
+        if !site.only_first() || site.constants.len() > 3 {
+            return None;
+        }
+        each(move |block| block.iter_mut().for_each(|x| *x = clip(*x, min, max)))
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {

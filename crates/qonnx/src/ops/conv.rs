@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::product::{self, Factor, Operand, choose, finish, left, result_shape};
 use super::window::WindowAttributes;
 use super::{Context, Input, Inputs, Operator, one, only_first_batched};
+use super::{Planned, Site};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
@@ -175,6 +176,21 @@ impl Operator for Conv {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         only_first_batched(inputs)
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let prepared = self.prepared.as_ref().filter(|_| site.only_first())?;
+        let Weight::Canonical(forms) = &prepared.weight else { return None };
+        let (sizes, _) = self.sizes(site.shape, &prepared.shape).ok()?;
+        let bias = prepared.bias.as_ref().or(site.constants.get(2).copied().flatten());
+        let bias =
+            bias.map(|bias| bias.slice("input 2 (B)").ok().filter(|_| bias.shape() == [sizes.o]));
+        let bias = match bias {
+            Some(bias) => Some(bias?),
+            None => None,
+        };
+        let one = Conv2dShape { n: 1, ..sizes };
+        (sizes.groups == 1).then(|| product::planned(site, forms, one, bias))
     }
 
     fn specialize(

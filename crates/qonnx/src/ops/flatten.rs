@@ -1,6 +1,6 @@
 //! Flatten.
 
-use super::{Context, Input, Inputs, Operator, only_first_batched};
+use super::{Context, Input, Inputs, Operator, Planned, Site, only_first_batched};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
@@ -34,6 +34,10 @@ impl Operator for Flatten {
         let shape = vec![rows.iter().product(), columns.iter().product()];
         let grid = grid.and_then(|grid| grid.if_per_tensor());
         Ok(vec![Tensor::new(value.with_shape(shape)).with_grid(grid)])
+    }
+
+    fn planned(&self, _: &Site<'_>) -> Option<Planned> {
+        Some(Planned::Reshape)
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {

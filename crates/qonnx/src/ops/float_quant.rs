@@ -1,10 +1,12 @@
 //! FloatQuant.
 
 use fewbit_formats::{FloatFormat, Overflow, ReservedCodes, RoundingMode};
+use fewbit_kernels::program::{Minifloat, Step};
 use fewbit_kernels::quantize::{self, Scale as KernelScale};
 
+use super::planned::{each, step};
 use super::quantizer::{self, Parameters, blocks};
-use super::{Context, Input, Inputs, Operator};
+use super::{Context, Input, Inputs, Operator, Planned, Site};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::{Grid, Scale, Tensor};
@@ -13,7 +15,7 @@ use crate::{Mode, Options};
 /// `u = x / scale; v` the nearest minifloat to `u`, clipped at `min(largest, max_val)`; `y = v * scale`.
 ///
 /// `has_inf` and `has_nan` say what an overflow becomes if it does not saturate; `has_subnormal` has no effect.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct FloatQuant {
     overflow: Overflow,
     rounding_mode: RoundingMode,
@@ -93,6 +95,20 @@ impl Operator for FloatQuant {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         quantizer::keeps_batch(inputs)
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let (format, scale, _) = self.prepared.as_ref().filter(|_| site.only_first())?;
+        let usual =
+            self.rounding_mode == RoundingMode::HalfEven && self.overflow == Overflow::Saturate;
+        if let Some(quantizer) = usual.then(|| Minifloat::new(format, *scale)).flatten() {
+            return step(Step::Minifloat(quantizer));
+        }
+        let (own, format, scale) = (self.clone(), *format, *scale);
+        each(move |block| {
+            let x = block.to_vec();
+            own.quantize(&format, scale, &x, block, Mode::Canonical);
+        })
     }
 
     fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {

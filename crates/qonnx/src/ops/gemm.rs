@@ -1,7 +1,7 @@
 //! Gemm.
 
 use super::product::{Linear, Stored, matrix, result_shape, transposed};
-use super::{Context, Input, Inputs, Operator, Role};
+use super::{Context, Input, Inputs, Operator, Planned, Role, Site};
 use crate::Options;
 use crate::attributes::Attributes;
 use crate::broadcast::{broadcast_shape, zip};
@@ -109,6 +109,21 @@ impl Operator for Gemm {
             && inputs.first().is_some_and(Input::batched)
             && inputs.get(1).is_some_and(fixed)
             && inputs.get(2).is_none_or(|c| repeated(c) || (c.batched() && c.shape.len() == 2))
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let (linear, c) = self.prepared.as_ref()?;
+        if self.trans_a || self.alpha != 1.0 || self.beta != 1.0 {
+            return None;
+        }
+        let bias = match c {
+            None if site.constants.len() < 3 => None,
+            Some(c) if c.len() == linear.m() && c.shape().last() == Some(&linear.m()) => {
+                Some(c.slice::<f32>("input 2 (C)").ok()?)
+            }
+            _ => return None,
+        };
+        linear.planned(site, bias)
     }
 
     fn specialize(

@@ -1,6 +1,6 @@
 //! Identity, and Dropout, which does nothing outside of training.
 
-use super::{Context, Input, Inputs, Operator, only_first_batched};
+use super::{Context, Input, Inputs, Operator, Planned, Site, only_first_batched};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
@@ -41,6 +41,10 @@ impl Operator for Identity {
             }
         }
         Ok(vec![inputs.take(0, "input")?])
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        site.only_first().then(|| Planned::Steps(Vec::new()))
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {

@@ -1,7 +1,7 @@
 //! MatMul.
 
 use super::product::{Linear, Stored, result_shape};
-use super::{Context, Input, Inputs, Operator, Role, one, only_first_batched};
+use super::{Context, Input, Inputs, Operator, Planned, Role, Site, one, only_first_batched};
 use crate::Options;
 use crate::attributes::Attributes;
 use crate::broadcast::{broadcast_shape, strides};
@@ -113,6 +113,10 @@ impl Operator for MatMul {
             Role::Sizes => false,
         };
         output.len() >= 3 && whole(a) && whole(b)
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        self.prepared.as_ref()?.planned(site, None)
     }
 
     fn specialize(

@@ -1,10 +1,11 @@
 //! MaxPool, GlobalMaxPool.
 
 use fewbit_kernels::pool::{self, Pool2dShape};
+use fewbit_kernels::program;
 use rayon::prelude::*;
 
 use super::pooling::{self, Pooling};
-use super::{Context, Input, Inputs, Operator, only_first_batched};
+use super::{Context, Input, Inputs, Operator, Planned, Site, only_first_batched};
 use crate::attributes::Attributes;
 use crate::broadcast::PARALLEL;
 use crate::error::Fault;
@@ -49,6 +50,10 @@ impl Operator for MaxPool {
         // Values are chosen, none is made; channels stay where they are.
         let grid = grid.and_then(|grid| grid.if_per_tensor());
         Ok(vec![Tensor::of(out, data).with_grid(grid)])
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        self.0.planned(site, program::Pooling::Max)
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {

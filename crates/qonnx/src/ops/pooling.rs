@@ -1,9 +1,10 @@
 //! What the poolings share: a tensor as planes, each with its windows.
 
 use fewbit_kernels::pool::Pool2dShape;
+use fewbit_kernels::program;
 
-use super::Context;
 use super::window::{Axis, WindowAttributes, windows};
+use super::{Context, Planned, Site};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 
@@ -26,6 +27,14 @@ pub(super) struct Planes {
 impl Pooling {
     pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Self, Fault> {
         Ok(Self::Windows(WindowAttributes::new(attributes)?.with_ceil_mode(attributes)?))
+    }
+
+    /// Windows in a plan, if there is no padding and none is only partly there.
+    pub(super) fn planned(&self, site: &Site<'_>, pooling: program::Pooling) -> Option<Planned> {
+        let context = Context { options: site.options, largest: usize::MAX, batch: None };
+        let planes = self.planes(site.shape, &context).ok().filter(|_| site.only_first())?;
+        let shape = Pool2dShape { planes: 1, ..planes.plain_2d()? };
+        Some(Planned::Window(pooling, shape))
     }
 
     /// The planes of a tensor of this shape, once their result is known to be of a bearable size.

@@ -4,10 +4,13 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use fewbit_kernels::epilogue;
+use fewbit_kernels::program::{Lanes, Step};
 use fewbit_kernels::quantize::Scale as KernelScale;
-use fewbit_kernels::{self as kernels, Accumulation, MatmulShape, PackedWeights, WideWeights};
+use fewbit_kernels::{
+    self as kernels, Accumulation, Conv2dShape, MatmulShape, PackedWeights, WideWeights,
+};
 
-use super::Context;
+use super::{Context, Planned, PlannedProduct, Site};
 use crate::error::Fault;
 use crate::tensor::{Grid, Scale, Tensor, examine};
 use crate::{Mode, Options};
@@ -116,6 +119,26 @@ pub(super) fn finish(y: &mut [f32], inner: usize, factor: &Factor, bias: Option<
         Factor::Many(scales) => KernelScale::PerChannel { scales, inner },
     };
     epilogue::scale_bias(y, inner, scale, bias);
+}
+
+/// A product in a plan: the sum that [`choose`] takes, then what [`finish`] does.
+pub(super) fn planned(
+    site: &Site<'_>,
+    forms: &[Operand<'_>],
+    shape: Conv2dShape,
+    bias: Option<&[f32]>,
+) -> Planned {
+    let x = left(&[], site.shape, site.grid);
+    let (w, accumulation, factor) = choose(&x, forms);
+    let mut steps = Vec::new();
+    match &factor {
+        Factor::One(1.0) => {}
+        &Factor::One(factor) => steps.push(Step::Multiply(Lanes::one(factor))),
+        Factor::Many(factors) => steps.push(Step::Multiply(Lanes::many(factors))),
+    }
+    steps.extend(bias.map(|bias| Step::Add(Lanes::many(bias))));
+    let weights = w.values.to_vec();
+    Planned::Product(PlannedProduct { weights, shape, accumulation, steps })
 }
 
 /// The right side of a matrix product, worked out once: `[K, M]`.
@@ -235,6 +258,26 @@ impl Linear {
         };
         finish(&mut y, 1, &factor, bias);
         y
+    }
+
+    /// The product of rows in a plan.
+    pub(super) fn planned(&self, site: &Site<'_>, bias: Option<&[f32]>) -> Option<Planned> {
+        let Form::Canonical { forms, .. } = &self.form else { return None };
+        let &[_, k] = site.shape else { return None };
+        let one = Conv2dShape {
+            n: 1,
+            c: k,
+            h: 1,
+            w: 1,
+            o: self.m,
+            kh: 1,
+            kw: 1,
+            stride: (1, 1),
+            pad: Default::default(),
+            dilation: (1, 1),
+            groups: 1,
+        };
+        (k == self.k && k > 0 && site.only_first()).then(|| planned(site, forms, one, bias))
     }
 
     pub(super) fn k(&self) -> usize {

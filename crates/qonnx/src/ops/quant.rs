@@ -1,10 +1,12 @@
 //! Quant, also called IntQuant.
 
 use fewbit_formats::RoundingMode;
+use fewbit_kernels::program::{Integer, Step};
 use fewbit_kernels::quantize::{self, IntegerQuantizer, Scale as KernelScale};
 
+use super::planned::{each, step};
 use super::quantizer::{self, Parameters, blocks, clip, integer_range, round};
-use super::{Context, Input, Inputs, Operator};
+use super::{Context, Input, Inputs, Operator, Planned, Site};
 use crate::Options;
 use crate::attributes::Attributes;
 use crate::error::Fault;
@@ -13,7 +15,7 @@ use crate::tensor::{Grid, Tensor};
 /// `t = x / scale + zero_point; q = round(clip(t, min, max)); y = (q - zero_point) * scale`.
 ///
 /// One signed bit means bipolar: `q = 1` where `t >= 0`, else -1.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Quant {
     signed: bool,
     narrow: bool,
@@ -59,6 +61,29 @@ impl Operator for Quant {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         quantizer::keeps_batch(inputs)
+    }
+
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let (parameters, _) = self.prepared.as_ref().filter(|_| site.only_first())?;
+        let [scale, zero_point, bit_width] = *parameters;
+        if self.rounding_mode == RoundingMode::HalfEven && !self.is_bipolar(bit_width) {
+            let (min, max) = integer_range(bit_width, self.signed, self.narrow);
+            let clips_first = min.fract() != 0.0 || min >= 0.0;
+            let factor = scale;
+            return step(Step::Integer(Integer {
+                min,
+                max,
+                zero_point,
+                scale,
+                factor,
+                clips_first,
+            }));
+        }
+        let (own, parameters) = (self.clone(), *parameters);
+        each(move |block| {
+            let x = block.to_vec();
+            own.quantize(parameters, &x, block);
+        })
     }
 
     fn specialize(&self, constants: &[Option<&Tensor>], _: Options) -> Option<Box<dyn Operator>> {

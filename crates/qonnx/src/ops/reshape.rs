@@ -1,6 +1,6 @@
 //! Reshape.
 
-use super::{BatchChange, Context, Input, Inputs, Operator, Role};
+use super::{BatchChange, Context, Input, Inputs, Operator, Planned, Role, Site};
 use crate::Options;
 use crate::attributes::Attributes;
 use crate::error::Fault;
@@ -65,6 +65,10 @@ impl Operator for Reshape {
         };
         let grid = grid.and_then(|grid| grid.if_per_tensor());
         Ok(vec![Tensor::new(value.with_shape(shape)).with_grid(grid)])
+    }
+
+    fn planned(&self, _: &Site<'_>) -> Option<Planned> {
+        Some(Planned::Reshape)
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], output: &[usize]) -> bool {

@@ -1,6 +1,6 @@
 //! Squeeze and Unsqueeze.
 
-use super::{Context, Input, Inputs, Operator, Role, axes};
+use super::{Context, Input, Inputs, Operator, Planned, Role, Site, axes};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::Tensor;
@@ -77,6 +77,10 @@ impl Operator for Squeeze {
         Ok(unchanged(data, shape))
     }
 
+    fn planned(&self, _: &Site<'_>) -> Option<Planned> {
+        Some(Planned::Reshape)
+    }
+
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         inputs[0].batched()
             && constant_axes(&self.axes, inputs).is_some_and(|axes| {
@@ -101,6 +105,10 @@ impl Operator for Unsqueeze {
             .map(|axis| if put.contains(&axis) { 1 } else { old.next().copied().unwrap_or(1) })
             .collect();
         Ok(unchanged(data, shape))
+    }
+
+    fn planned(&self, _: &Site<'_>) -> Option<Planned> {
+        Some(Planned::Reshape)
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], output: &[usize]) -> bool {

@@ -2,8 +2,9 @@
 
 use fewbit_formats::RoundingMode;
 
+use super::planned::each;
 use super::quantizer::{self, Parameters, clip, integer_range, round};
-use super::{Context, Input, Inputs, Operator, one};
+use super::{Context, Input, Inputs, Operator, Planned, Site, one};
 use crate::attributes::Attributes;
 use crate::error::Fault;
 use crate::tensor::{Grid, Tensor};
@@ -48,16 +49,9 @@ impl Operator for Trunc {
                 let all =
                     [&scale, &zero_point, &bits_in, &bits_out].map(|(t, name)| (t, name.as_str()));
                 let parameters = Parameters::new(x.shape(), all)?;
-                let y = parameters.apply(
-                    x.slice("input 0 (X)")?,
-                    |[scale, zero_point, b_in, b_out], x, y| {
-                        let divisor = f64::from(b_in - b_out).exp2() as f32;
-                        codes(x, y, scale, zero_point);
-                        y.iter_mut().for_each(|y| *y /= divisor);
-                        round(y, rounding_mode);
-                        y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale);
-                    },
-                );
+                let y = parameters.apply(x.slice("input 0 (X)")?, |parameters, x, y| {
+                    version_1(rounding_mode, parameters, x, y)
+                });
                 Ok(one(x.shape().to_vec(), y))
             }
             Self::Version2 { rounding_mode, signed, narrow } => {
@@ -72,13 +66,8 @@ impl Operator for Trunc {
                 let y = parameters.apply(
                     x.slice("input 0 (X)")?,
                     |[scale, zero_point, scale_out, b_out], x, y| {
-                        let divisor = divisor(scale, scale_out);
-                        let (min, max) = integer_range(b_out, signed, narrow);
-                        codes(x, y, scale, zero_point);
-                        y.iter_mut().for_each(|y| *y = clip(*y / divisor, min, max));
-                        round(y, rounding_mode);
-                        let zero_point = zero_point / divisor;
-                        y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale_out);
+                        let range = integer_range(b_out, signed, narrow);
+                        version_2(rounding_mode, [scale, zero_point, scale_out], range, x, y);
                     },
                 );
                 let grid =
@@ -99,9 +88,67 @@ impl Operator for Trunc {
         }
     }
 
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let one = |place: usize| {
+            let tensor = (*site.constants.get(place)?)?;
+            let values = tensor.to_f32("a parameter").ok()?;
+            (values.len() == 1).then(|| values[0])
+        };
+        if !site.only_first() {
+            return None;
+        }
+        match *self {
+            Self::Version1 { rounding_mode } => {
+                let parameters = [one(1)?, one(2)?, one(3)?, one(4)?];
+                (site.constants.len() == 5).then_some(())?;
+                each(move |block| {
+                    let x = block.to_vec();
+                    version_1(rounding_mode, parameters, &x, block);
+                })
+            }
+            Self::Version2 { rounding_mode, signed, narrow } => {
+                let parameters = [one(1)?, one(2)?, one(4)?];
+                let range = integer_range(one(5)?, signed, narrow);
+                (site.constants.len() == 6).then_some(())?;
+                each(move |block| {
+                    let x = block.to_vec();
+                    version_2(rounding_mode, parameters, range, &x, block);
+                })
+            }
+        }
+    }
+
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         quantizer::keeps_batch(inputs)
     }
+}
+
+fn version_1(
+    mode: RoundingMode,
+    [scale, zero_point, b_in, b_out]: [f32; 4],
+    x: &[f32],
+    y: &mut [f32],
+) {
+    let divisor = f64::from(b_in - b_out).exp2() as f32;
+    codes(x, y, scale, zero_point);
+    y.iter_mut().for_each(|y| *y /= divisor);
+    round(y, mode);
+    y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale);
+}
+
+fn version_2(
+    mode: RoundingMode,
+    [scale, zero_point, scale_out]: [f32; 3],
+    (min, max): (f32, f32),
+    x: &[f32],
+    y: &mut [f32],
+) {
+    let divisor = divisor(scale, scale_out);
+    codes(x, y, scale, zero_point);
+    y.iter_mut().for_each(|y| *y = clip(*y / divisor, min, max));
+    round(y, mode);
+    let zero_point = zero_point / divisor;
+    y.iter_mut().for_each(|y| *y = (*y - zero_point) * scale_out);
 }
 
 /// `round(x / scale + zero_point)`, half to even.

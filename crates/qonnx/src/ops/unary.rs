@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use fewbit_kernels::program::Step;
 use rayon::prelude::*;
 
-use super::{Context, Input, Inputs, Operator, only_first_batched};
+use super::planned::{each, step};
+use super::{Context, Input, Inputs, Operator, Planned, Site, only_first_batched};
 use crate::attributes::Attributes;
 use crate::broadcast::{BLOCK, PARALLEL};
 use crate::error::Fault;
@@ -72,21 +74,41 @@ impl Operator for Unary {
             (Self::Relu, Data::I64(x)) => map(x, |x: i64| x.max(0)),
             (Self::Sqrt, Data::F32(x)) => map(x, f32::sqrt),
             (Self::Sqrt, Data::F64(x)) => map(x, f64::sqrt),
-            // In f64 and rounded once.
-            (Self::Sigmoid, Data::F32(x)) => {
-                map(x, |x: f32| (1.0 / (1.0 + (-f64::from(x)).exp())) as f32)
-            }
+            (Self::Sigmoid, Data::F32(x)) => map(x, logistic),
             (Self::Sigmoid, Data::F64(x)) => map(x, |x: f64| 1.0 / (1.0 + (-x).exp())),
-            (Self::Tanh, Data::F32(x)) => map(x, |x: f32| f64::from(x).tanh() as f32),
+            (Self::Tanh, Data::F32(x)) => map(x, hyperbolic_tangent),
             (Self::Tanh, Data::F64(x)) => map(x, f64::tanh),
             _ => return Err(Fault::unsupported(format_args!("an input of type {dtype}"))),
         };
         Ok(vec![Tensor::new(Value::of(shape, data)).with_grid(grid)])
     }
 
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let function: fn(f32) -> f32 = match self {
+            _ if !site.only_first() => return None,
+            Self::Relu => return step(Step::Relu),
+            Self::Abs => f32::abs,
+            Self::Neg => |x| -x,
+            Self::Sqrt => f32::sqrt,
+            Self::Sigmoid => logistic,
+            Self::Tanh => hyperbolic_tangent,
+        };
+        each(move |block| block.iter_mut().for_each(|x| *x = function(*x)))
+    }
+
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         only_first_batched(inputs)
     }
+}
+
+/// In f64 and rounded once.
+fn logistic(x: f32) -> f32 {
+    (1.0 / (1.0 + (-f64::from(x)).exp())) as f32
+}
+
+/// In f64 and rounded once.
+fn hyperbolic_tangent(x: f32) -> f32 {
+    f64::from(x).tanh() as f32
 }
 
 /// `f` of each element, in place if nothing else holds the elements.

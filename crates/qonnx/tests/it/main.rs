@@ -8,6 +8,7 @@ mod graphs;
 mod hostile;
 mod networks;
 mod onnx_backend;
+mod plans;
 mod prove;
 mod zoo;
 
