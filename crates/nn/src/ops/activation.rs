@@ -58,6 +58,7 @@ extension! {
         }
 
         /// Normalizes with given statistics.
+        #[allow(clippy::too_many_arguments, reason = "the macro wants tensors one by one")]
         fn activate_inference(
             x: FloatTensor<Self>,
             weight: FloatTensor<Self>,

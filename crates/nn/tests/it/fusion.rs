@@ -4,11 +4,15 @@ use fewbit_nn::config::Architecture;
 use fewbit_nn::network::Taps;
 use fewbit_nn::{Device, Network, NetworkConfig, Pass, Tensor, ops};
 
+/// The logits of both passes, and the gradients of the parameters by name.
+struct Step {
+    trained: Vec<f32>,
+    gradients: Vec<(String, Vec<f32>)>,
+    evaluated: Vec<f32>,
+}
+
 /// A training step and an evaluation; with `taps` every layer is computed on its own.
-fn step(
-    name: &str,
-    mut taps: impl FnMut() -> Taps,
-) -> (Vec<f32>, Vec<(String, Vec<f32>)>, Vec<f32>) {
+fn step(name: &str, mut taps: impl FnMut() -> Taps) -> Step {
     let mut config = NetworkConfig::named(name).unwrap();
     if let Architecture::Resnet18Integer { collection_steps, .. } = &mut config.architecture {
         // Scales are learned from the first step on.
@@ -28,7 +32,7 @@ fn step(
     });
     let gradients = gradients.collect();
     let evaluated = network.forward_tapped(&images, Pass::Evaluation, &mut taps()).unwrap();
-    (trained, gradients, evaluated.to_vec())
+    Step { trained, gradients, evaluated: evaluated.to_vec() }
 }
 
 #[test]
@@ -36,12 +40,15 @@ fn fused_layers_have_the_bits_of_single_ones() {
     let names =
         ["RESNET18_8W8A_FLOAT_E4M3", "RESNET18_4W4A", "RESNET18_32W32A_FLOAT_E8M23", "CNV_2W2A"];
     for name in names {
-        let (trained, gradients, evaluated) = step(name, Taps::none);
+        let fused = step(name, Taps::none);
         let single = step(name, Taps::all);
-        assert_eq!(trained, single.0, "{name}: logits in training");
-        assert_eq!(evaluated, single.2, "{name}: logits in evaluation");
-        assert!(gradients.iter().any(|(_, gradient)| gradient.iter().any(|v| *v != 0.0)), "{name}");
-        for ((path, found), (_, expected)) in gradients.iter().zip(&single.1) {
+        assert_eq!(fused.trained, single.trained, "{name}: logits in training");
+        assert_eq!(fused.evaluated, single.evaluated, "{name}: logits in evaluation");
+        assert!(
+            fused.gradients.iter().any(|(_, gradient)| gradient.iter().any(|v| *v != 0.0)),
+            "{name}"
+        );
+        for ((path, found), (_, expected)) in fused.gradients.iter().zip(&single.gradients) {
             assert_eq!(found.len(), expected.len(), "{name}: {path}");
             let largest = expected.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
             // Only sums for learned scales are added in another order.
