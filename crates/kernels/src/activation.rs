@@ -115,9 +115,21 @@ pub fn forward(
     let ChannelShape { n, c: channels, inner } = shape;
     let output = Output::new(y);
     let found = parallel::jobs(channels, x.len(), |c| {
-        scratch::floats(2 * inner, |buffers| {
-            let (first, second) = buffers.split_at_mut(inner);
+        scratch::floats(inner, |buffer| {
             let runs = (0..n).map(|image| (image * channels + c) * inner);
+            // SAFETY: these runs belong to this channel alone, and no two slices of one are used at a time.
+            let y = |start: usize| unsafe { output.floats(start, inner) };
+            // What is normalized lies in `y` until it is, if it is not the input itself.
+            let quantized = |start: usize| -> &[f32] {
+                let x = &x[start..][..inner];
+                let Some(before) = activation.before else { return x };
+                let u = y(start);
+                before.forward(x, u);
+                u
+            };
+            let again = |start: usize| -> &[f32] {
+                if activation.before.is_some() { y(start) } else { &x[start..][..inner] }
+            };
             let mut statistics = None;
             let affine = match normalization {
                 Normalization::None => Affine::IDENTITY,
@@ -126,30 +138,26 @@ pub fn forward(
                     Affine::new(weight[c], bias[c], mean[c], inverse, formula)
                 }
                 Normalization::Batch { weight, bias, eps } => {
-                    let mut sums = |mean: f32| {
-                        runs.clone().fold((0.0, 0.0), |total, start| {
-                            let u = activation.before(&x[start..][..inner], first);
-                            let (sum, product) = run_sums(level, u, mean, u, mean);
-                            (total.0 + sum, total.1 + product)
-                        })
+                    let sums = |total: (f64, f64), u: &[f32], mean: f32| {
+                        let (sum, product) = run_sums(level, u, mean, u, mean);
+                        (total.0 + sum, total.1 + product)
                     };
-                    let mean = mean_of(sums(0.0).0, shape.count());
-                    let variance = variance_of(sums(mean), shape.count());
+                    let zero = (0.0, 0.0);
+                    let sum = runs.clone().fold(zero, |sum, run| sums(sum, quantized(run), 0.0)).0;
+                    let mean = mean_of(sum, shape.count());
+                    let around = runs.clone().fold(zero, |sum, run| sums(sum, again(run), mean));
+                    let variance = variance_of(around, shape.count());
                     let inverse = inverse_deviation(variance, eps);
                     statistics = Some((mean, variance, inverse));
                     Affine::new(weight[c], bias[c], mean, inverse, Formula::TwoRoundings)
                 }
             };
             for start in runs {
-                // SAFETY: this run belongs to this channel alone.
-                let y = unsafe { output.floats(start, inner) };
-                let u = activation.before(&x[start..][..inner], first);
+                let u = if statistics.is_some() { again(start) } else { quantized(start) };
+                normalized(level, u, buffer, affine, activation.rectify);
                 match activation.after {
-                    None => normalized(level, u, y, affine, activation.rectify),
-                    Some(after) => {
-                        normalized(level, u, second, affine, activation.rectify);
-                        after.forward(second, y);
-                    }
+                    None => y(start).copy_from_slice(buffer),
+                    Some(after) => after.forward(buffer, y(start)),
                 }
             }
             statistics

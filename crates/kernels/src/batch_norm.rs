@@ -65,8 +65,7 @@ pub fn inference(
     eps: f32,
     formula: Formula,
 ) {
-    let inverse: Vec<f32> = variance.iter().map(|&v| inverse_deviation(v, eps)).collect();
-    let (a, b) = coefficients(weight, bias, mean, &inverse, formula);
+    let (a, b) = inference_coefficients(weight, bias, mean, variance, eps, formula);
     affine(x, y, shape, &a, &b, formula, Level::current());
 }
 

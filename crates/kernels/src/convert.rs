@@ -147,7 +147,7 @@ multiversion! {
 }
 
 /// Adding it leaves an integer of up to 22 bits in the low bits of the sum, in two's complement.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
 
 multiversion! {
     /// The wrapped sum of a row of integers.
@@ -187,8 +187,8 @@ multiversion! {
 
 /// Magnitudes that bfloat16 dot products may see: with 8 significant bits each, products and sums are multiples of 2^-114, which no
 /// instruction takes for subnormal, and finite.
-const BF16_SMALLEST: u32 = 0x2680_0000;
-const BF16_LARGEST: u32 = 0x5880_0000;
+pub(crate) const BF16_SMALLEST: u32 = 0x2680_0000;
+pub(crate) const BF16_LARGEST: u32 = 0x5880_0000;
 
 multiversion! {
     fn bf16(level, x: &[f32], halves: &mut [u16]) -> bool {

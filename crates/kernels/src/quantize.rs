@@ -10,6 +10,7 @@ mod ternary;
 
 pub use bipolar::{bipolar, bipolar_grad};
 pub use integer::{ClampGradient, IntegerQuantizer, integer, integer_grad, integer_grad_scale};
+pub(crate) use minifloat::{Bounds, Fast, Round, fast};
 pub use minifloat::{
     MinifloatGradient, minifloat, minifloat_grad, minifloat_grad_scale, minifloat_with,
 };

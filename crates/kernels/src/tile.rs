@@ -112,7 +112,7 @@ pub(crate) enum Finish {
     Float,
 }
 
-/// Where tiles are written to: a slice that several threads fill, each its own elements.
+/// Where results are written to: a slice that several threads fill, each its own elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output<'a> {
     data: *mut u32,
@@ -120,7 +120,7 @@ pub(crate) struct Output<'a> {
     lifetime: std::marker::PhantomData<&'a mut [u32]>,
 }
 
-// SAFETY: it stands for a `&mut [u32]`; that no two threads use the same element is promised to `rows` and `slice`.
+// SAFETY: it stands for a `&mut [u32]`; that no two threads use an element that one of them writes is promised to `rows`, `slice` and `read`.
 unsafe impl Send for Output<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Output<'_> {}
@@ -156,6 +156,26 @@ impl<'a> Output<'a> {
         assert!(end.is_some_and(|end| end <= self.len), "{len} words at {start} of {}", self.len);
         // SAFETY: they lie inside, and are the caller's alone.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
+    }
+
+    /// A part of the slice, to be read.
+    ///
+    /// # Safety
+    /// While it is in use, nobody writes its elements.
+    pub(crate) unsafe fn read(&self, start: usize, len: usize) -> &'a [u32] {
+        let end = start.checked_add(len);
+        assert!(end.is_some_and(|end| end <= self.len), "{len} words at {start} of {}", self.len);
+        // SAFETY: they lie inside, and nobody writes them.
+        unsafe { std::slice::from_raw_parts(self.data.add(start), len) }
+    }
+
+    /// All of the slice, to be read.
+    ///
+    /// # Safety
+    /// As [`read`](Self::read).
+    pub(crate) unsafe fn all(&self) -> &'a [u32] {
+        // SAFETY: passed on.
+        unsafe { self.read(0, self.len) }
     }
 
     /// A part of the slice, as numbers.

@@ -2,10 +2,10 @@
 
 use super::Stage;
 use super::form::Form;
-use super::sink::{View, decoded};
+use super::sink::{add_scaled, decoded, scaled};
 use crate::isa::{Level, multiversion};
 use crate::pool::Pool2dShape;
-use crate::tile::COLUMNS;
+use crate::tile::{COLUMNS, Output};
 
 /// What becomes of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Window {
     pub(super) fn row(
         &self,
         level: Level,
-        view: View<'_>,
+        view: Output<'_>,
         form: &Form,
         (image, pixel, panel): (usize, usize, usize),
         row: &mut [f32; COLUMNS],
@@ -85,29 +85,13 @@ impl Window {
             let words = unsafe { view.read(begin + place, words) };
             let codes = decoded(level, element, words, columns);
             match self.pooling {
-                Pooling::Average => add(level, row, &codes, self.scale),
+                Pooling::Average => add_scaled(level, row, &codes, self.scale),
                 Pooling::Max if i == 0 => scaled(level, row, &codes, self.scale),
                 Pooling::Max => larger(level, row, &codes, self.scale),
             }
         }
         if self.pooling == Pooling::Average {
             divide(level, row, self.places.len() as f32);
-        }
-    }
-}
-
-multiversion! {
-    fn add(level, row: &mut [f32; COLUMNS], codes: &[f32; COLUMNS], scale: f32) {
-        for i in 0..COLUMNS {
-            row[i] += codes[i] * scale;
-        }
-    }
-}
-
-multiversion! {
-    fn scaled(level, row: &mut [f32; COLUMNS], codes: &[f32; COLUMNS], scale: f32) {
-        for i in 0..COLUMNS {
-            row[i] = codes[i] * scale;
         }
     }
 }

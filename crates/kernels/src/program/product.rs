@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::Stage;
 use super::form::{Element, Form};
-use super::sink::View;
 use crate::conv2d::{Conv2dShape, Filters};
 use crate::isa::Level;
 use crate::tile::{self, COLUMNS, Finish, Inner, Operands, Output, ROWS, Segment, Start, Words};
@@ -111,7 +110,7 @@ impl Product {
     pub(super) fn block(
         &self,
         level: Level,
-        view: View<'_>,
+        view: Output<'_>,
         class: &Class,
         starts: &[usize],
         panel: usize,

@@ -3,15 +3,13 @@
 use fewbit_formats::FloatFormat;
 
 use crate::isa::{Level, multiversion};
+use crate::quantize::{Bounds, Fast, Round, fast};
 
 /// `y = Q(x / scale) * factor`, where `Q` rounds to a minifloat, ties to even, and saturates. NaN and infinities give NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Minifloat {
-    smallest: i32,
-    largest: i32,
-    offset: i32,
-    min: f32,
-    max: f32,
+    step: Fast,
+    clip: Bounds,
     scale: f32,
     factor: f32,
 }
@@ -19,23 +17,8 @@ pub struct Minifloat {
 impl Minifloat {
     /// The quantizer [`crate::quantize::minifloat`] with one scale; `None` for formats whose steps leave the range of `f32`.
     pub fn new(format: &FloatFormat, scale: f32) -> Option<Self> {
-        let (mantissa, bias) = (format.mantissa_bit_width() as i32, format.exponent_bias());
-        let smallest = 1 - bias;
-        let largest = (1_i32 << format.exponent_bit_width()) - bias;
-        let fits = mantissa <= 21
-            && smallest >= -126
-            && smallest - mantissa + 23 >= -126
-            && largest - mantissa + 23 <= 127;
-        let max = format.max_value();
-        fits.then_some(Self {
-            smallest: (smallest + 127) << 23,
-            largest: (largest + 127) << 23,
-            offset: (23 - mantissa) << 23,
-            min: if format.signed() { -max } else { 0.0 },
-            max,
-            scale,
-            factor: scale,
-        })
+        let (step, clip) = fast(format)?;
+        Some(Self { step, clip, scale, factor: scale })
     }
 
     /// What the input is divided by.
@@ -58,14 +41,7 @@ impl Minifloat {
 
     #[inline(always)]
     fn round(&self, u: f32) -> f32 {
-        let bits = u.to_bits() as i32;
-        let magnitude = f32::from_bits((bits & 0x7fff_ffff) as u32);
-        let exponent = (bits & 0x7f80_0000).max(self.smallest).min(self.largest);
-        let shift = f32::from_bits((exponent + self.offset) as u32);
-        // The last product is 0, and NaN for NaN and infinities.
-        let rounded = ((magnitude + shift) - shift) + magnitude * 0.0;
-        let v = f32::from_bits(rounded.to_bits() | (bits as u32 & 0x8000_0000));
-        clamp(v, self.min, self.max)
+        self.clip.apply(self.step.round(u))
     }
 }
 

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use super::form::Form;
 use super::product::Class;
-use super::sink::{Rows, View, store_plane, stored};
+use super::sink::{Rows, store_plane, stored};
 use super::{Program, Sink, Source, Stage, Step};
 use crate::scratch::{self, Line};
-use crate::tile::{COLUMNS, ROWS};
+use crate::tile::{COLUMNS, Output, ROWS};
 
 /// Pixels in a block.
 const BLOCK: usize = 4 * ROWS;
@@ -76,8 +76,7 @@ pub(super) fn run(
     for (output, &len) in outputs.iter().zip(&program.outputs) {
         assert_eq!(output.len(), images * len, "an output of {images} images");
     }
-    let outputs: Vec<View<'_>> =
-        outputs.iter_mut().map(|output| View::new(scratch::bits_mut(output))).collect();
+    let outputs: Vec<Output<'_>> = outputs.iter_mut().map(|output| Output::new(output)).collect();
     let threads =
         if images.saturating_mul(program.work) < ALONE { 1 } else { rayon::current_num_threads() };
     let together = program.together;
@@ -113,12 +112,15 @@ pub(super) fn run(
 }
 
 /// Lends the buffers of a workspace for so many images.
-fn with_workspace<R>(program: &Program, images: usize, f: impl FnOnce(&[View<'_>]) -> R) -> R {
+fn with_workspace<R>(program: &Program, images: usize, f: impl FnOnce(&[Output<'_>]) -> R) -> R {
     let lock = || program.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
     let kept = lock().pop().filter(|workspace| workspace.images >= images);
     let mut workspace = kept.unwrap_or_else(|| Workspace::new(&program.forms, images));
-    let views: Vec<View<'_>> =
-        workspace.buffers.iter_mut().map(|lines| View::new(scratch::words_mut(lines))).collect();
+    let views: Vec<Output<'_>> = workspace
+        .buffers
+        .iter_mut()
+        .map(|lines| Output::of_words(scratch::words_mut(lines)))
+        .collect();
     let result = f(&views);
     lock().push(workspace);
     result
@@ -127,8 +129,8 @@ fn with_workspace<R>(program: &Program, images: usize, f: impl FnOnce(&[View<'_>
 /// Some images on their way through a program.
 struct Run<'a> {
     program: &'a Program,
-    buffers: &'a [View<'a>],
-    outputs: &'a [View<'a>],
+    buffers: &'a [Output<'a>],
+    outputs: &'a [Output<'a>],
     input: &'a [f32],
     /// Number of the first image among all.
     first: usize,
@@ -157,9 +159,6 @@ impl Run<'_> {
         }
         let threads = if self.images * stage.work() < ALONE / 4 { 1 } else { threads };
         let panels = 0..stage.channels.div_ceil(COLUMNS);
-        let whole =
-            |class: Option<&'_ Class>, pixels: usize| (class.cloned(), self.images * pixels);
-        let _ = whole;
         let parts: Vec<Part<'_>> = match &stage.source {
             Source::Product(product) => product
                 .classes(self.images)
@@ -278,24 +277,19 @@ impl Run<'_> {
 
     /// Where a block lies in a form.
     fn rows<'b>(
-        &self,
+        &'b self,
         stage: &Stage,
         form: usize,
         panel: usize,
         places: &[(usize, usize)],
         starts: &'b mut [usize],
-    ) -> Rows<'b>
-    where
-        Self: 'b,
-    {
+    ) -> Rows<'b> {
         let view = self.buffers[form];
         let form = &self.program.forms[form];
         for (start, &(image, pixel)) in starts.iter_mut().zip(places) {
             *start = image * form.len() + form.place(pixel) + form.panel(panel);
         }
         let columns = (stage.channels - panel * COLUMNS).min(COLUMNS);
-        // SAFETY: only the lifetime is shortened.
-        let view = unsafe { std::mem::transmute::<View<'_>, View<'b>>(view) };
         Rows { view, element: form.element(), starts, columns }
     }
 
@@ -316,7 +310,7 @@ impl Run<'_> {
             let first = ((self.first + image) * stage.channels + panel * COLUMNS) * pixels + pixel;
             for (i, &v) in row[..columns].iter().enumerate() {
                 // SAFETY: each pixel's panel is computed once, by one thread, and nobody reads it before the run is over.
-                let word = unsafe { self.outputs[index].write(first + i * pixels, 1) };
+                let word = unsafe { self.outputs[index].slice(first + i * pixels, 1) };
                 word[0] = if scale == 1.0 { v } else { v * scale }.to_bits();
             }
         }
@@ -366,7 +360,7 @@ impl Run<'_> {
                     let start = image * form.len() + form.place(0) + form.panel(panel);
                     let words = values.len().div_ceil(form.element().words().count());
                     // SAFETY: the input is laid out by one thread.
-                    let words = unsafe { self.buffers[index].write(start, words) };
+                    let words = unsafe { self.buffers[index].slice(start, words) };
                     if !stored(level, form.element(), &block[..values.len()], words) {
                         self.misfit.store(true, Ordering::Relaxed);
                     }
@@ -420,7 +414,7 @@ impl Run<'_> {
                     let start =
                         ((self.first + image) * stage.channels + channel) * stage.pixels() + first;
                     // SAFETY: the input is laid out by one thread.
-                    let out = unsafe { self.outputs[index].write(start, values.len()) };
+                    let out = unsafe { self.outputs[index].slice(start, values.len()) };
                     for (out, &v) in out.iter_mut().zip(values) {
                         *out = if scale == 1.0 { v } else { v * scale }.to_bits();
                     }

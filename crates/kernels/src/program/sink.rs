@@ -1,65 +1,15 @@
 //! Blocks written to forms and read from them.
 
 use super::form::{Element, Form};
-use crate::convert::OFFSET;
+use crate::convert::{BF16_LARGEST, BF16_SMALLEST, OFFSET, ROUND};
 use crate::isa::{Level, multiversion};
 use crate::scratch;
-use crate::tile::COLUMNS;
-
-/// The words of a tensor's images, which several threads write, each its own pixels and panels.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct View<'a> {
-    data: *mut u32,
-    len: usize,
-    lifetime: std::marker::PhantomData<&'a mut [u32]>,
-}
-
-// SAFETY: it stands for a `&mut [u32]`; that no two threads use a word that one of them writes is promised to `read` and `write`.
-unsafe impl Send for View<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for View<'_> {}
-
-impl<'a> View<'a> {
-    pub(super) fn new(words: &'a mut [u32]) -> Self {
-        Self { data: words.as_mut_ptr(), len: words.len(), lifetime: std::marker::PhantomData }
-    }
-
-    /// Some words, to be read.
-    ///
-    /// # Safety
-    /// While they are in use, nobody writes them.
-    pub(super) unsafe fn read(&self, start: usize, len: usize) -> &'a [u32] {
-        let end = start.checked_add(len);
-        assert!(end.is_some_and(|end| end <= self.len), "{len} words at {start} of {}", self.len);
-        // SAFETY: they lie inside, and nobody writes them.
-        unsafe { std::slice::from_raw_parts(self.data.add(start), len) }
-    }
-
-    /// Some words, to be written.
-    ///
-    /// # Safety
-    /// While they are in use, nobody else reads or writes them.
-    pub(super) unsafe fn write(&self, start: usize, len: usize) -> &'a mut [u32] {
-        let end = start.checked_add(len);
-        assert!(end.is_some_and(|end| end <= self.len), "{len} words at {start} of {}", self.len);
-        // SAFETY: they lie inside, and are the caller's alone.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
-    }
-
-    /// All words.
-    ///
-    /// # Safety
-    /// While they are in use, nobody writes them.
-    pub(super) unsafe fn all(&self) -> &'a [u32] {
-        // SAFETY: they lie inside, and nobody writes them.
-        unsafe { self.read(0, self.len) }
-    }
-}
+use crate::tile::{COLUMNS, Output};
 
 /// The channels of one panel in several pixels of a form.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows<'a> {
-    pub(super) view: View<'a>,
+    pub(super) view: Output<'a>,
     pub(super) element: Element,
     /// Where each row begins.
     pub(super) starts: &'a [usize],
@@ -81,7 +31,7 @@ impl Rows<'_> {
         let (rows, _) = block.as_chunks::<COLUMNS>();
         for (row, &start) in rows.iter().zip(self.starts) {
             // SAFETY: passed on.
-            let words = unsafe { self.view.write(start, self.words()) };
+            let words = unsafe { self.view.slice(start, self.words()) };
             right &= stored(level, self.element, &row[..self.columns], words);
         }
         right
@@ -93,13 +43,13 @@ impl Rows<'_> {
     /// Nobody writes these rows of the form.
     pub(super) unsafe fn load(&self, level: Level, block: &mut [f32], scale: f32) {
         // SAFETY: passed on.
-        unsafe { self.each(level, block, scale, copy) }
+        unsafe { self.each(level, block, scale, scaled) }
     }
 
     /// Adds codes times `scale` to a block.
     pub(super) fn add(&self, level: Level, block: &mut [f32], scale: f32) {
         // SAFETY: stages read what stages before them have written, which nobody writes meanwhile.
-        unsafe { self.each(level, block, scale, sum) }
+        unsafe { self.each(level, block, scale, add_scaled) }
     }
 
     unsafe fn each(
@@ -121,30 +71,7 @@ impl Rows<'_> {
 /// Writes neighbouring channels of a pixel, from one that begins a word. False if one does not fit.
 #[inline(always)]
 pub(super) fn stored(level: Level, element: Element, codes: &[f32], words: &mut [u32]) -> bool {
-    let (count, (low, high)) = (codes.len(), element.range());
-    match element {
-        Element::U8 => {
-            store_u8(level, codes, &mut scratch::bytes_mut(words)[..count], low, high, 0)
-        }
-        Element::U8Offset => {
-            let bytes = &mut scratch::bytes_mut(words)[..count];
-            store_u8(level, codes, bytes, low, high, OFFSET as u8)
-        }
-        Element::I16 => {
-            store_i16(level, codes, &mut scratch::halves_mut(words)[..count], low, high)
-        }
-        Element::Bf16 => store_bf16(level, codes, &mut scratch::halves_mut(words)[..count]),
-        Element::F32 => {
-            words[..count].copy_from_slice(scratch::bits(codes));
-            true
-        }
-        Element::F32Pairs => {
-            for (i, code) in codes.iter().enumerate() {
-                words[if i ^ 1 < count { i ^ 1 } else { i }] = code.to_bits();
-            }
-            true
-        }
-    }
+    element.conversions().0.row(level, codes, words)
 }
 
 /// The codes of up to 32 channels.
@@ -170,56 +97,6 @@ pub(super) fn decoded(
         }
     }
     codes
-}
-
-/// Adding it leaves an integer of up to 22 bits in the low bits of the sum, in two's complement.
-const ROUND: f32 = 12_582_912.0;
-
-/// Magnitudes that bfloat16 dot products may see, as in [`crate::convert`].
-const BF16_SMALLEST: u32 = 0x2680_0000;
-const BF16_LARGEST: u32 = 0x5880_0000;
-
-multiversion! {
-    fn store_u8(level, codes: &[f32], bytes: &mut [u8], low: f32, high: f32, flip: u8) -> bool {
-        let codes = &codes[..bytes.len()];
-        let mut wrong = 0_u32;
-        for i in 0..codes.len() {
-            let sum = codes[i] + ROUND;
-            let right = (sum - ROUND == codes[i]) & (codes[i] >= low) & (codes[i] <= high);
-            wrong |= u32::from(!right);
-            bytes[i] = sum.to_bits() as u8 ^ flip;
-        }
-        wrong == 0
-    }
-}
-
-multiversion! {
-    fn store_i16(level, codes: &[f32], halves: &mut [u16], low: f32, high: f32) -> bool {
-        let codes = &codes[..halves.len()];
-        let mut wrong = 0_u32;
-        for i in 0..codes.len() {
-            let sum = codes[i] + ROUND;
-            let right = (sum - ROUND == codes[i]) & (codes[i] >= low) & (codes[i] <= high);
-            wrong |= u32::from(!right);
-            halves[i] = sum.to_bits() as u16;
-        }
-        wrong == 0
-    }
-}
-
-multiversion! {
-    fn store_bf16(level, codes: &[f32], halves: &mut [u16]) -> bool {
-        let codes = &codes[..halves.len()];
-        let mut wrong = 0_u32;
-        for i in 0..codes.len() {
-            let bits = codes[i].to_bits();
-            let magnitude = bits & 0x7fff_ffff;
-            let inside = (magnitude == 0) | (BF16_SMALLEST..=BF16_LARGEST).contains(&magnitude);
-            wrong |= u32::from(!inside) | (bits & 0xffff);
-            halves[i] = (bits >> 16) as u16;
-        }
-        wrong == 0
-    }
 }
 
 multiversion! {
@@ -250,7 +127,8 @@ multiversion! {
 }
 
 multiversion! {
-    fn copy(level, row: &mut [f32; COLUMNS], codes: &[f32; COLUMNS], scale: f32) {
+    /// `row = codes * scale`.
+    pub(super) fn scaled(level, row: &mut [f32; COLUMNS], codes: &[f32; COLUMNS], scale: f32) {
         for i in 0..COLUMNS {
             row[i] = codes[i] * scale;
         }
@@ -258,7 +136,8 @@ multiversion! {
 }
 
 multiversion! {
-    fn sum(level, row: &mut [f32; COLUMNS], codes: &[f32; COLUMNS], scale: f32) {
+    /// `row += codes * scale`.
+    pub(super) fn add_scaled(level, row: &mut [f32; COLUMNS], codes: &[f32; COLUMNS], scale: f32) {
         for i in 0..COLUMNS {
             row[i] += codes[i] * scale;
         }
@@ -270,7 +149,7 @@ multiversion! {
 /// # Safety
 /// Nobody else uses these pixels of the form.
 pub(super) unsafe fn store_plane(
-    view: View<'_>,
+    view: Output<'_>,
     form: &Form,
     first: usize,
     channel: usize,
@@ -286,7 +165,7 @@ pub(super) unsafe fn store_plane(
     let mut right = true;
     for (i, &v) in values.iter().enumerate() {
         // SAFETY: passed on.
-        let word = unsafe { view.write(first + i * form.words() + place / per_word, 1) };
+        let word = unsafe { view.slice(first + i * form.words() + place / per_word, 1) };
         let sum = v + ROUND;
         let fits = sum - ROUND == v && v >= low && v <= high;
         match element {

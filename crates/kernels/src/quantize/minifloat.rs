@@ -145,7 +145,8 @@ enum Step {
 }
 
 /// Where values are clipped.
-struct Bounds {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bounds {
     min: f32,
     max: f32,
     /// Below this magnitude values are subnormal.
@@ -155,7 +156,7 @@ struct Bounds {
 impl Bounds {
     /// NaN stays NaN.
     #[inline(always)]
-    fn apply(&self, v: f32) -> f32 {
+    pub(crate) fn apply(&self, v: f32) -> f32 {
         let v = if v > self.max { self.max } else { v };
         if v < self.min { self.min } else { v }
     }
@@ -195,13 +196,23 @@ impl Grid {
     }
 }
 
+/// How a format rounds and clips; `None` if its steps leave the range of `f32`.
+pub(crate) fn fast(format: &FloatFormat) -> Option<(Fast, Bounds)> {
+    let Grid { step, clip } = Grid::new(format);
+    match step {
+        Step::Fast(step) => Some((step, clip)),
+        Step::Slow(_) => None,
+    }
+}
+
 /// Rounds to the grid without clipping: the sign is kept, NaN and infinities give NaN.
-trait Round {
+pub(crate) trait Round {
     fn round(&self, u: f32) -> f32;
 }
 
 /// Rounding by adding and subtracting `2^(E + 23 - m)`: the sum keeps `m` bits below the leading one of `u`.
-struct Fast {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fast {
     smallest: i32,
     largest: i32,
     offset: i32,

@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata};
 use fewbit_kernels::activation as kernel;
-use fewbit_kernels::batch_norm::{self, ChannelShape};
+use fewbit_kernels::batch_norm;
 
 use super::batch_norm::{
     self as norm, Affine, BatchNorm, BatchNormGradient, BatchStatistics, Formula,
@@ -225,7 +225,7 @@ fn activate(
 ) -> (FlexTensor, batch_norm::BatchStatistics) {
     let mut y = vec![0.0; slice(x).len()];
     let found = with_quantizers([before, after], [false; 2], activation, |activation| {
-        kernel::forward(slice(x), &mut y, shape(x), normalization, activation)
+        kernel::forward(slice(x), &mut y, norm::channel_shape(x), normalization, activation)
     });
     (tensor(y, x.shape()), found)
 }
@@ -249,11 +249,6 @@ fn with_quantizers<R>(
     })
 }
 
-fn shape(x: &FlexTensor) -> ChannelShape {
-    let shape = x.shape().to_vec();
-    ChannelShape { n: shape[0], c: shape[1], inner: shape[2..].iter().product() }
-}
-
 #[cfg(not(feature = "portable"))]
 impl ActivateGradient for Flex {
     fn activate_gradient(
@@ -263,16 +258,8 @@ impl ActivateGradient for Flex {
     ) -> [Option<FlexTensor>; 5] {
         let Kept { x, weight, bias, mean, variance, before, after, eps, activation } = kept;
         let [x, weight, bias] = [x, weight, bias].map(contiguous);
-        let channels = shape(&x);
-        let statistics = eps.map(|eps| {
-            let variance = slice(&contiguous(variance)).to_vec();
-            batch_norm::BatchStatistics {
-                mean: slice(&contiguous(mean)).to_vec(),
-                inverse_deviation: variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect(),
-                variance,
-                count: channels.n * channels.inner,
-            }
-        });
+        let channels = norm::channel_shape(&x);
+        let statistics = eps.map(|eps| norm::kept_statistics(mean, variance, eps, channels));
         let normalization =
             statistics.as_ref().map(|statistics| (slice(&weight), slice(&bias), statistics));
         let mut found = kernel::Gradients::default();
@@ -375,11 +362,7 @@ pub fn activate_training(
         eps,
         activation,
     );
-    let statistics = eps.map(|_| BatchStatistics {
-        mean: Tensor::from_primitive(mean).detach(),
-        variance: Tensor::from_primitive(variance).detach(),
-        count: shape.iter().product::<usize>() / shape[1],
-    });
+    let statistics = eps.map(|_| BatchStatistics::of(mean, variance, &shape));
     Ok((Tensor::from_primitive(y), statistics))
 }
 

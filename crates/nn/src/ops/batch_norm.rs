@@ -3,7 +3,9 @@
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata};
+use burn::backend::{
+    Autodiff, AutodiffBackend, Backend, Dispatch, DispatchTensor, Flex, TensorMetadata,
+};
 use fewbit_kernels::batch_norm::{self as kernel, ChannelShape};
 
 use super::extension::{Keep, contiguous, extension, record, slice, tensor};
@@ -34,6 +36,15 @@ pub struct BatchStatistics {
 }
 
 impl BatchStatistics {
+    /// Those of a tensor of shape `[N, C, ..]`, as an operation gives them.
+    pub(super) fn of(mean: DispatchTensor, variance: DispatchTensor, shape: &[usize]) -> Self {
+        Self {
+            mean: Tensor::from_primitive(mean).detach(),
+            variance: Tensor::from_primitive(variance).detach(),
+            count: shape.iter().product::<usize>() / shape[1],
+        }
+    }
+
     /// Moves running statistics towards this batch.
     ///
     /// `running = (1 - momentum) * running + momentum * batch`, with the unbiased variance (divided
@@ -213,9 +224,26 @@ impl Channels {
     }
 }
 
-fn channel_shape(x: &FlexTensor) -> ChannelShape {
+pub(super) fn channel_shape(x: &FlexTensor) -> ChannelShape {
     let shape = x.shape().to_vec();
     ChannelShape { n: shape[0], c: shape[1], inner: shape[2..].iter().product() }
+}
+
+/// What the forward pass has found, as the kernels want it.
+#[cfg(not(feature = "portable"))]
+pub(super) fn kept_statistics(
+    mean: FlexTensor,
+    variance: FlexTensor,
+    eps: f32,
+    shape: ChannelShape,
+) -> kernel::BatchStatistics {
+    let variance = slice(&contiguous(variance)).to_vec();
+    kernel::BatchStatistics {
+        mean: slice(&contiguous(mean)).to_vec(),
+        inverse_deviation: variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect(),
+        variance,
+        count: shape.n * shape.inner,
+    }
 }
 
 #[cfg(not(feature = "portable"))]
@@ -270,13 +298,7 @@ impl BatchNormGradient for Flex {
         let Kept { x, weight, mean, variance, eps } = kept;
         let (x, upstream, weight) = (contiguous(x), contiguous(upstream), contiguous(weight));
         let shape = channel_shape(&x);
-        let variance = slice(&contiguous(variance)).to_vec();
-        let statistics = kernel::BatchStatistics {
-            mean: slice(&contiguous(mean)).to_vec(),
-            inverse_deviation: variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect(),
-            variance,
-            count: shape.n * shape.inner,
-        };
+        let statistics = kept_statistics(mean, variance, eps, shape);
         let mut dx = vec![0.0; slice(&x).len()];
         let found = kernel::training_grad(
             slice(&x),
@@ -368,11 +390,7 @@ pub fn batch_norm_training(
         bias.clone().into_primitive(),
         eps,
     );
-    let statistics = BatchStatistics {
-        mean: Tensor::from_primitive(mean).detach(),
-        variance: Tensor::from_primitive(variance).detach(),
-        count: shape.iter().product::<usize>() / shape[1],
-    };
+    let statistics = BatchStatistics::of(mean, variance, &shape);
     Ok(Normalized { value: Tensor::from_primitive(y), statistics })
 }
 

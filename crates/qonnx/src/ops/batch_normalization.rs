@@ -36,6 +36,13 @@ pub(super) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
     Ok(Box::new(BatchNormalization { epsilon, prepared: None }))
 }
 
+/// The values of scale, offset, mean and variance.
+fn slices(parameters: &[Tensor; 4]) -> Result<[&[f32]; 4], Fault> {
+    let [a, b, c, d] = parameters;
+    let slice = |tensor| Tensor::slice::<f32>(tensor, "a parameter");
+    Ok([slice(a)?, slice(b)?, slice(c)?, slice(d)?])
+}
+
 fn formula(options: Options) -> Formula {
     match options.batch_norm {
         BatchNorm::TwoRoundings => Formula::TwoRoundings,
@@ -68,7 +75,7 @@ impl Operator for BatchNormalization {
                 return Err(Fault::shape(&what, tensor.shape(), format!("[{}]", channels.c)));
             }
         }
-        let slice = |i: usize| parameters[i].slice::<f32>("a parameter");
+        let [scale, offset, mean, variance] = slices(parameters)?;
         let values = x.slice::<f32>("input 0 (X)")?;
         let mut y = vec![0.0; values.len()];
         let formula = formula(context.options);
@@ -76,10 +83,10 @@ impl Operator for BatchNormalization {
             values,
             &mut y,
             channels,
-            slice(0)?,
-            slice(1)?,
-            slice(2)?,
-            slice(3)?,
+            scale,
+            offset,
+            mean,
+            variance,
             self.epsilon,
             formula,
         );
@@ -96,13 +103,13 @@ impl Operator for BatchNormalization {
         if parameters.iter().any(|tensor| tensor.shape() != [channels]) {
             return None;
         }
-        let slice = |i: usize| parameters[i].slice::<f32>("a parameter").ok();
+        let [scale, offset, mean, variance] = slices(parameters).ok()?;
         let formula = formula(site.options);
         let (a, b) = batch_norm::inference_coefficients(
-            slice(0)?,
-            slice(1)?,
-            slice(2)?,
-            slice(3)?,
+            scale,
+            offset,
+            mean,
+            variance,
             self.epsilon,
             formula,
         );
