@@ -35,6 +35,7 @@ impl Conversion {
     }
 
     /// Converts one row into words, the last one filled up with zeros. False if an element is not what was promised: its words are nonsense then.
+    #[inline(always)]
     pub(crate) fn row(self, level: Level, x: &[f32], words: &mut [u32]) -> bool {
         let per_word = self.words().count();
         assert_eq!(words.len(), x.len().div_ceil(per_word), "words of {} values", x.len());

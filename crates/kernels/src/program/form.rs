@@ -67,6 +67,7 @@ impl Element {
     }
 
     /// The integers that it holds.
+    #[inline(always)]
     pub(super) fn range(self) -> (f32, f32) {
         match self {
             Self::U8 => (0.0, 255.0),
@@ -77,6 +78,7 @@ impl Element {
     }
 
     /// The conversions of a product's operands.
+    #[inline(always)]
     pub(super) fn conversions(self) -> (Conversion, Conversion) {
         let (low, high) = self.range();
         match self {
@@ -89,6 +91,7 @@ impl Element {
         }
     }
 
+    #[inline(always)]
     pub(super) fn words(self) -> Words {
         self.conversions().0.words()
     }
