@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{data, eval, export, formats, networks, prove, recipes, run, train, verify};
+use crate::commands::{
+    cost, data, eval, export, formats, networks, prove, recipes, run, train, verify,
+};
 
 /// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
 /// that both compute the same.
@@ -58,6 +60,9 @@ pub enum Command {
     /// Run an ONNX or QONNX file on arrays or on a dataset
     #[command(after_help = help(run::EXAMPLES, ""))]
     Run(run::RunArgs),
+    /// Count what a network costs: multiply-accumulates, bits, bit operations and gates
+    #[command(after_help = help(cost::EXAMPLES, cost::NOTES))]
+    Cost(cost::CostArgs),
     /// Explain a number format: range, values, encoding and decoding
     #[command(after_help = help(formats::EXAMPLES, ""))]
     Formats(formats::FormatsArgs),

@@ -1,5 +1,6 @@
 //! One file per command: what may be typed (`Args`), what it comes to (`Plan`), and the doing.
 
+pub mod cost;
 pub mod data;
 pub mod dataset;
 pub mod eval;

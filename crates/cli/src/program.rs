@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::command_line::{self, Cli, Command, Common};
 use crate::commands::{
-    data, eval, export, formats, networks, prove, recipes, run as run_command, train, verify,
+    cost, data, eval, export, formats, networks, prove, recipes, run as run_command, train, verify,
 };
 use crate::console::{self, Console, Verbosity};
 use crate::failure::{Failure, Hint, Outcome};
@@ -100,6 +100,7 @@ fn dispatch(command: &Command, console: &Console) -> Outcome<Report> {
         Command::Verify(args) => verify::run(args, console),
         Command::Prove(args) => prove::run(args, console),
         Command::Run(args) => run_command::run(args, console),
+        Command::Cost(args) => cost::run(args),
         Command::Formats(args) => formats::run(args),
         Command::Networks(args) => networks::run(args, console),
         Command::Data(args) => data::run(args, console),

@@ -34,6 +34,8 @@ pub use value::{DType, Data, Element, Value};
 mod error;
 pub use error::{Error, ErrorKind};
 
+pub mod cost;
+pub mod facts;
 pub mod prove;
 
 mod attributes;

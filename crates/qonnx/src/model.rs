@@ -5,9 +5,11 @@ mod build;
 mod execute;
 mod info;
 mod plan;
+mod shapes;
 
 pub(crate) use build::version;
 pub use info::TensorInfo;
+pub(crate) use shapes::shapes;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bars;
 mod chart;
 mod histogram;
 mod markup;
@@ -11,6 +12,7 @@ mod numbers;
 mod page;
 mod run;
 
+pub use bars::{BarRow, Bars, render_bars};
 pub use page::render_html;
 pub use run::{
     BestEpoch, EpochMetrics, Fact, FileRow, LayerRow, RunReport, ValueCount, VerificationSummary,

@@ -5,8 +5,10 @@ use tempfile::TempDir;
 use crate::harness::fewbit;
 
 /// The commands, as the first help page lists them.
-pub const COMMANDS: [&str; 10] =
-    ["train", "recipes", "eval", "export", "verify", "prove", "run", "formats", "networks", "data"];
+pub const COMMANDS: [&str; 11] = [
+    "train", "recipes", "eval", "export", "verify", "prove", "run", "cost", "formats", "networks",
+    "data",
+];
 
 #[test]
 fn help_pages() {

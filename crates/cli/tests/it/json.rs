@@ -39,6 +39,7 @@ fn keys_are_stable() {
         ("verify", "verify experiments json.onnx --limit 100 --report json.json"),
         ("prove", "prove json.onnx"),
         ("run", "run json.onnx --dataset glyphs --limit 100"),
+        ("cost", "cost json.onnx"),
         ("formats", "formats"),
         ("formats_e3m1", "formats e3m1 --encode 1.3 --decode 0x12"),
         ("data_list", "data list"),

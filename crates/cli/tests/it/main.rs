@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
 
 mod bad_input;
+mod cost;
 mod examples;
 mod harness;
 mod help;

@@ -1,22 +1,22 @@
 //! The graph of a model as the proof walks through it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use fewbit_onnx::proto::{GraphProto, ModelProto, NodeProto};
 
 use crate::attributes::Attributes;
 use crate::error::Error;
-use crate::model::version;
+use crate::model::{shapes, version};
 use crate::ops::{self, Operator};
 use crate::tensor::Tensor;
-use crate::{DType, Data, Model, Options, Value};
+use crate::{DType, Model, Options};
 
 /// The nodes that depend on the input, in order of computation, and what is known without one.
 pub(super) struct Graph<'a> {
     pub(super) model: Model,
     pub(super) nodes: Vec<Node<'a>>,
     /// The shapes of all tensors for a batch of the file, or of one.
-    shapes: HashMap<String, Vec<usize>>,
+    shapes: BTreeMap<String, (DType, Vec<usize>)>,
     /// Which node makes a constant.
     makers: HashMap<&'a str, &'a NodeProto>,
 }
@@ -64,7 +64,7 @@ impl<'a> Graph<'a> {
     }
 
     pub(super) fn shape(&self, tensor: &str) -> &[usize] {
-        self.shapes.get(tensor).map_or(&[], Vec::as_slice)
+        self.shapes.get(tensor).map_or(&[], |(_, shape)| shape.as_slice())
     }
 
     /// The node that makes a constant, transposes and the like left out.
@@ -138,26 +138,4 @@ fn makers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
         .iter()
         .flat_map(|node| (0..outputs(node)).map(move |i| (node.output[i].as_str(), node)))
         .collect()
-}
-
-/// Runs the model once, to know the shapes.
-fn shapes(model: &Model) -> Result<HashMap<String, Vec<usize>>, Error> {
-    let mut inputs = Vec::new();
-    for input in model.inputs() {
-        let shape: Vec<usize> =
-            input.shape().unwrap_or(&[]).iter().map(|extent| extent.unwrap_or(1)).collect();
-        let count = crate::value::element_count(&shape).filter(|&count| count <= 1 << 28);
-        let count = count.ok_or_else(|| {
-            Error::malformed(format_args!(
-                "input {:?} has the shape {shape:?}, too large to try",
-                input.name()
-            ))
-        })?;
-        let data = Data::zeros(input.dtype().unwrap_or(DType::F32), count);
-        inputs.push((input.name(), Value::of(shape, data)));
-    }
-    let keep: Vec<&str> =
-        model.tensor_names().filter(|name| model.constant(name).is_none()).collect();
-    let outputs = model.run(&inputs, &keep)?;
-    Ok(outputs.iter().map(|(name, value)| (name.to_owned(), value.shape().to_vec())).collect())
 }

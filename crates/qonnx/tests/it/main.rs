@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
 mod batches;
+mod cost;
 mod golden_operators;
 mod graphs;
 mod hostile;

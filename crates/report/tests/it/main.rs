@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
 
 use fewbit_report::{
-    BestEpoch, EpochMetrics, Fact, FileRow, LayerRow, RunReport, ValueCount, VerificationSummary,
-    render_html,
+    BarRow, Bars, BestEpoch, EpochMetrics, Fact, FileRow, LayerRow, RunReport, ValueCount,
+    VerificationSummary, render_bars, render_html,
 };
 use proptest::prelude::*;
 use roxmltree::{Document, Node, ParsingOptions};
@@ -365,4 +365,22 @@ proptest! {
             values.into_iter().map(|(value, count)| ValueCount { value, count }).collect();
         with_page(&report, |_, document| assert!(examine(document) > 10));
     }
+}
+
+#[test]
+fn bars_are_as_long_as_their_numbers() {
+    let row =
+        |name: &str, values: &[f64]| BarRow { name: name.to_owned(), values: values.to_vec() };
+    let bars = Bars {
+        title: "<b>&\u{1b}".to_owned(),
+        columns: vec!["bits".to_owned(), "none".to_owned()],
+        rows: vec![row("a", &[50.0, f64::NAN]), row("b<", &[200.0]), row("c", &[0.0, 0.0])],
+    };
+    let svg = render_bars(&bars);
+    let document = Document::parse(&svg).unwrap();
+    let drawn = document.descendants().filter(|node| node.attribute("class") == Some("bar"));
+    let widths: Vec<f64> =
+        drawn.map(|bar| bar.attribute("width").unwrap().parse().unwrap()).collect();
+    assert_eq!(widths, [27.5, 110.0, 0.0, 0.0]);
+    assert!(render_bars(&Bars { rows: vec![], ..bars }).ends_with("</svg>\n"));
 }
