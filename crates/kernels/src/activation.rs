@@ -4,13 +4,13 @@
 //! u = before(x);  v = u * a + b by channel;  w = max(v, 0);  y = after(w)
 //! ```
 //!
-//! Each part may be missing. A channel is gone through while it lies in the cache, and its input is all that the backward pass
-//! needs: the rest is computed again. The bits are those of the parts one after the other.
+//! Each part may be missing. A channel is gone through while it lies in the cache, its images in pieces of about a thousand values, and
+//! its input is all that the backward pass needs: the rest is computed again. The bits are those of the parts one after the other.
 
 use crate::batch_norm::{BatchStatistics, Formula, affine_run, coefficient, fused_run};
 use crate::batch_norm::{grad_run, inverse_deviation, mean_of, slope_of, variance_of};
 use crate::isa::{Level, multiversion};
-use crate::statistics::{ChannelShape, run_sums};
+use crate::statistics::{ChannelShape, Sums};
 use crate::tile::Output;
 use crate::{parallel, scratch};
 
@@ -115,21 +115,14 @@ pub fn forward(
     let ChannelShape { n, c: channels, inner } = shape;
     let output = Output::new(y);
     let found = parallel::jobs(channels, x.len(), |c| {
-        scratch::floats(inner, |buffer| {
-            let runs = (0..n).map(|image| (image * channels + c) * inner);
-            // SAFETY: these runs belong to this channel alone, and no two slices of one are used at a time.
-            let y = |start: usize| unsafe { output.floats(start, inner) };
-            // What is normalized lies in `y` until it is, if it is not the input itself.
-            let quantized = |start: usize| -> &[f32] {
-                let x = &x[start..][..inner];
-                let Some(before) = activation.before else { return x };
-                let u = y(start);
-                before.forward(x, u);
-                u
-            };
-            let again = |start: usize| -> &[f32] {
-                if activation.before.is_some() { y(start) } else { &x[start..][..inner] }
-            };
+        let pieces = Pieces { n, channels, inner, c };
+        let whole = match normalization {
+            Normalization::Batch { .. } => n * inner,
+            _ => 0,
+        };
+        scratch::floats(whole + 2 * pieces.len(), |buffers| {
+            let (quantized, buffers) = buffers.split_at_mut(whole);
+            let (first, second) = buffers.split_at_mut(pieces.len());
             let mut statistics = None;
             let affine = match normalization {
                 Normalization::None => Affine::IDENTITY,
@@ -138,27 +131,50 @@ pub fn forward(
                     Affine::new(weight[c], bias[c], mean[c], inverse, formula)
                 }
                 Normalization::Batch { weight, bias, eps } => {
-                    let sums = |total: (f64, f64), u: &[f32], mean: f32| {
-                        let (sum, product) = run_sums(level, u, mean, u, mean);
-                        (total.0 + sum, total.1 + product)
-                    };
-                    let zero = (0.0, 0.0);
-                    let sum = runs.clone().fold(zero, |sum, run| sums(sum, quantized(run), 0.0)).0;
-                    let mean = mean_of(sum, shape.count());
-                    let around = runs.clone().fold(zero, |sum, run| sums(sum, again(run), mean));
-                    let variance = variance_of(around, shape.count());
+                    let mut sums = Sums::default();
+                    for piece in pieces.iter() {
+                        let x = pieces.gather(x, piece, first);
+                        let u = &mut quantized[pieces.within(piece)];
+                        match activation.before {
+                            Some(before) => before.forward(x, u),
+                            None => u.copy_from_slice(x),
+                        }
+                        sums.add(level, u, 0.0, u, 0.0, inner);
+                    }
+                    let mean = mean_of(sums.total().0, shape.count());
+                    let mut around = Sums::default();
+                    around.add(level, quantized, mean, quantized, mean, inner);
+                    let variance = variance_of(around.total(), shape.count());
                     let inverse = inverse_deviation(variance, eps);
                     statistics = Some((mean, variance, inverse));
                     Affine::new(weight[c], bias[c], mean, inverse, Formula::TwoRoundings)
                 }
             };
-            for start in runs {
-                let u = if statistics.is_some() { again(start) } else { quantized(start) };
-                normalized(level, u, buffer, affine, activation.rectify);
-                match activation.after {
-                    None => y(start).copy_from_slice(buffer),
-                    Some(after) => after.forward(buffer, y(start)),
+            for piece in pieces.iter() {
+                let len = pieces.within(piece).len();
+                let (mut first, mut second) = (&mut first[..len], &mut second[..len]);
+                if statistics.is_some() {
+                    let u = &quantized[pieces.within(piece)];
+                    normalized(level, u, second, affine, activation.rectify);
+                } else {
+                    let x = pieces.gather(x, piece, first);
+                    match activation.before {
+                        Some(before) => {
+                            before.forward(x, second);
+                            normalized(level, second, first, affine, activation.rectify);
+                            std::mem::swap(&mut first, &mut second);
+                        }
+                        None => normalized(level, x, second, affine, activation.rectify),
+                    }
                 }
+                let result = match activation.after {
+                    Some(after) => {
+                        after.forward(second, first);
+                        first
+                    }
+                    None => second,
+                };
+                pieces.scatter(result, piece, &output);
             }
             statistics
         })
@@ -198,12 +214,14 @@ pub fn backward(
     let ChannelShape { n, c: channels, inner } = shape;
     let output = Output::new(gradient);
     let found = parallel::jobs(channels, 2 * x.len(), |c| {
-        scratch::floats(3 * inner, |buffers| {
-            let (first, buffers) = buffers.split_at_mut(inner);
-            let (second, third) = buffers.split_at_mut(inner);
-            let runs = (0..n).map(|image| (image * channels + c) * inner);
+        let pieces = Pieces { n, channels, inner, c };
+        let whole = if normalization.is_some() { n * inner } else { 0 };
+        scratch::floats(2 * whole + 4 * pieces.len(), |buffers| {
+            let (quantized, buffers) = buffers.split_at_mut(whole);
+            let (gradients, buffers) = buffers.split_at_mut(whole);
+            let [first, second, third, fourth] = quarters(buffers);
             let mut scales = (0.0, 0.0);
-            let mut sums = (0.0, 0.0);
+            let mut sums = Sums::default();
             let affine = match normalization {
                 None => Affine::IDENTITY,
                 Some((weight, bias, found)) => {
@@ -212,49 +230,62 @@ pub fn backward(
                     Affine::new(weight[c], bias[c], found.mean[c], inverse, formula)
                 }
             };
-            for start in runs.clone() {
-                let x = &x[start..][..inner];
-                // SAFETY: this run belongs to this channel alone.
-                let gradient = unsafe { output.floats(start, inner) };
-                let u = activation.before(x, first);
+            for piece in pieces.iter() {
+                let len = pieces.within(piece).len();
+                let x = pieces.gather(x, piece, &mut first[..len]);
+                let u = match whole {
+                    0 => &mut fourth[..len],
+                    _ => &mut quantized[pieces.within(piece)],
+                };
+                match activation.before {
+                    Some(before) => before.forward(x, u),
+                    None => u.copy_from_slice(x),
+                }
+                let rectified = &mut second[..len];
                 if activation.rectify || activation.after.is_some() {
-                    normalized(level, u, second, affine, activation.rectify);
+                    normalized(level, u, rectified, affine, activation.rectify);
                 }
-                if let Some(after) = activation.after {
-                    scales.1 += after.backward(second, gradient, third);
-                    gradient.copy_from_slice(third);
-                }
-                if activation.rectify {
-                    keep_positive(level, second, gradient);
-                }
+                let dy = pieces.gather_from(&output, piece, &mut third[..len]);
                 match normalization {
                     Some((_, _, found)) => {
-                        let (sum, product) = run_sums(level, gradient, 0.0, u, found.mean[c]);
-                        sums = (sums.0 + sum, sums.1 + product);
+                        let gradient = &mut gradients[pieces.within(piece)];
+                        scales.1 += activation.through_after(level, rectified, dy, gradient);
+                        sums.add(level, gradient, 0.0, u, found.mean[c], inner);
                     }
                     None => {
-                        if let Some(before) = activation.before {
-                            second.copy_from_slice(gradient);
-                            scales.0 += before.backward(x, second, gradient);
-                        }
+                        // Nothing needs `u` any more.
+                        scales.1 += activation.through_after(level, rectified, dy, u);
+                        let gradient = match activation.before {
+                            Some(before) => {
+                                scales.0 += before.backward(x, u, rectified);
+                                rectified
+                            }
+                            None => u,
+                        };
+                        pieces.scatter(gradient, piece, &output);
                     }
                 }
             }
+            let sums = sums.total();
             let Some((weight, _, found)) = normalization else { return (sums, scales) };
             let (r, mean) = (found.inverse_deviation[c], found.mean[c]);
             let slope = slope_of(sums.1, r, shape.count());
             let mean_dy = mean_of(sums.0, shape.count());
-            for start in runs {
-                let x = &x[start..][..inner];
-                // SAFETY: this run belongs to this channel alone.
-                let gradient = unsafe { output.floats(start, inner) };
-                let u = activation.before(x, first);
+            for piece in pieces.iter() {
+                let within = pieces.within(piece);
+                let (du, dx) = (&mut second[..within.len()], &mut third[..within.len()]);
+                let (u, gradient) = (&quantized[within.clone()], &gradients[within]);
                 let a = weight[c] * r;
-                grad_run(level, u, gradient, second, &[mean], &[mean_dy], &[slope], &[a]);
-                match activation.before {
-                    Some(before) => scales.0 += before.backward(x, second, gradient),
-                    None => gradient.copy_from_slice(second),
-                }
+                grad_run(level, u, gradient, du, &[mean], &[mean_dy], &[slope], &[a]);
+                let result = match activation.before {
+                    Some(before) => {
+                        let x = pieces.gather(x, piece, &mut first[..du.len()]);
+                        scales.0 += before.backward(x, du, dx);
+                        dx
+                    }
+                    None => du,
+                };
+                pieces.scatter(result, piece, &output);
             }
             (sums, scales)
         })
@@ -274,14 +305,104 @@ pub fn backward(
 }
 
 impl Activation<'_> {
-    /// The first quantizer's result, in `buffer` if there is one.
-    fn before<'a>(&self, x: &'a [f32], buffer: &'a mut [f32]) -> &'a [f32] {
-        match self.before {
-            None => x,
-            Some(before) => {
-                before.forward(x, buffer);
-                buffer
+    /// The gradient `dw` in front of the rectifier and the second quantizer, from their input and the gradient `dy` of the result;
+    /// returns this part of the gradient of the scale.
+    fn through_after(&self, level: Level, rectified: &[f32], dy: &[f32], dw: &mut [f32]) -> f64 {
+        let dscale = match self.after {
+            Some(after) => after.backward(rectified, dy, dw),
+            None => {
+                dw.copy_from_slice(dy);
+                0.0
             }
+        };
+        if self.rectify {
+            keep_positive(level, rectified, dw);
+        }
+        dscale
+    }
+}
+
+/// A buffer in four equal parts.
+fn quarters(buffer: &mut [f32]) -> [&mut [f32]; 4] {
+    let (left, right) = buffer.split_at_mut(buffer.len() / 2);
+    let (first, second) = left.split_at_mut(left.len() / 2);
+    let (third, fourth) = right.split_at_mut(right.len() / 2);
+    [first, second, third, fourth]
+}
+
+/// The images of one channel, as many at a time as make a good piece: so short runs cost no more than long ones.
+#[derive(Clone, Copy)]
+struct Pieces {
+    n: usize,
+    channels: usize,
+    inner: usize,
+    c: usize,
+}
+
+/// Values of a piece, about.
+const PIECE: usize = 1024;
+
+impl Pieces {
+    /// Images of a piece.
+    fn images(&self) -> usize {
+        (PIECE / self.inner.max(1)).clamp(1, self.n.max(1))
+    }
+
+    /// Values of a piece, at most.
+    fn len(&self) -> usize {
+        self.images() * self.inner
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (n, images) = (self.n, self.images());
+        (0..n).step_by(images).map(move |first| (first, images.min(n - first)))
+    }
+
+    /// Where a piece lies among all values of the channel.
+    fn within(&self, (first, count): (usize, usize)) -> std::ops::Range<usize> {
+        first * self.inner..(first + count) * self.inner
+    }
+
+    /// Where the run of an image begins in the tensor.
+    fn start(&self, image: usize) -> usize {
+        (image * self.channels + self.c) * self.inner
+    }
+
+    /// The values of a piece, in `buffer` unless they lie together.
+    fn gather<'a>(
+        &self,
+        x: &'a [f32],
+        (first, count): (usize, usize),
+        buffer: &'a mut [f32],
+    ) -> &'a [f32] {
+        let Self { inner, .. } = *self;
+        if count == 1 {
+            return &x[self.start(first)..][..inner];
+        }
+        for (i, run) in buffer[..count * inner].chunks_exact_mut(inner.max(1)).enumerate() {
+            run.copy_from_slice(&x[self.start(first + i)..][..inner]);
+        }
+        &buffer[..count * inner]
+    }
+
+    /// As [`gather`](Self::gather), always in `buffer`.
+    fn gather_from<'a>(
+        &self,
+        values: &Output<'_>,
+        (first, count): (usize, usize),
+        buffer: &'a mut [f32],
+    ) -> &'a [f32] {
+        for (i, run) in buffer[..count * self.inner].chunks_exact_mut(self.inner.max(1)).enumerate() {
+            // SAFETY: this run belongs to this channel alone, and no other slice of it is in use.
+            run.copy_from_slice(unsafe { values.floats(self.start(first + i), self.inner) });
+        }
+        &buffer[..count * self.inner]
+    }
+
+    fn scatter(&self, values: &[f32], (first, count): (usize, usize), to: &Output<'_>) {
+        for (i, run) in values[..count * self.inner].chunks_exact(self.inner.max(1)).enumerate() {
+            // SAFETY: this run belongs to this channel alone, and no other slice of it is in use.
+            unsafe { to.floats(self.start(first + i), self.inner) }.copy_from_slice(run);
         }
     }
 }

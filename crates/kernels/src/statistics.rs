@@ -36,23 +36,50 @@ impl ChannelShape {
 /// # Panics
 /// If `x` has another length.
 pub fn channel_absmax(x: &[f32], shape: ChannelShape) -> (Vec<f32>, Vec<usize>) {
-    shape.check(x.len());
-    let mut largest = vec![0.0_f32; shape.c];
-    let mut index = vec![0; shape.c];
-    for c in 0..shape.c {
-        let mut found = false;
-        for n in 0..shape.n {
-            let start = (n * shape.c + c) * shape.inner;
-            for (i, v) in x[start..][..shape.inner].iter().enumerate() {
-                let magnitude = v.abs();
-                if !found || magnitude > largest[c] || (magnitude.is_nan() && !largest[c].is_nan())
-                {
-                    (largest[c], index[c], found) = (magnitude, start + i, true);
-                }
-            }
-        }
-    }
+    let largest = channel_largest(x, shape);
+    let ChannelShape { n, c: channels, inner } = shape;
+    let index = parallel::jobs(channels, x.len(), |c| {
+        let wanted = largest[c];
+        let mut runs = (0..n).map(|image| (image * channels + c) * inner);
+        let in_run = |start: usize| {
+            let run = x[start..][..inner].iter();
+            let is_it = |v: &f32| v.abs() == wanted || (wanted.is_nan() && v.is_nan());
+            Some(start + run.clone().position(is_it)?)
+        };
+        runs.find_map(in_run).unwrap_or(0)
+    });
     (largest, index)
+}
+
+/// Largest magnitude of each channel. NaN wins, as in PyTorch.
+///
+/// # Shape
+/// `x`: `[N, C, inner]`; the result: `[C]`.
+/// # Panics
+/// If `x` has another length.
+pub fn channel_largest(x: &[f32], shape: ChannelShape) -> Vec<f32> {
+    shape.check(x.len());
+    let level = Level::current();
+    let ChannelShape { n, c: channels, inner } = shape;
+    if channels == 1 {
+        let blocks = x.len().div_ceil(parallel::BLOCK);
+        let found = parallel::jobs(blocks, x.len(), |i| {
+            let first = i * parallel::BLOCK;
+            largest_bits(level, &x[first..(first + parallel::BLOCK).min(x.len())])
+        });
+        return vec![f32::from_bits(found.into_iter().fold(0, u32::max))];
+    }
+    parallel::jobs(channels, x.len(), |c| {
+        let runs = (0..n).map(|image| &x[(image * channels + c) * inner..][..inner]);
+        f32::from_bits(runs.fold(0, |largest, run| largest.max(largest_bits(level, run))))
+    })
+}
+
+multiversion! {
+    /// The bits of the largest magnitude: those of NaN are larger than those of any number.
+    fn largest_bits(level, x: &[f32]) -> u32 {
+        x.iter().fold(0, |largest, v| largest.max(v.to_bits() & 0x7fff_ffff))
+    }
 }
 
 /// Sum of each channel: the gradient of a bias.
@@ -104,19 +131,13 @@ pub(crate) fn sums(
         return blocks.into_iter().flatten().collect();
     }
     parallel::jobs(shape.c, a.len(), |c| {
-        let mut total = (0.0, 0.0);
+        let mut sums = Sums::default();
         for n in 0..shape.n {
             let start = (n * shape.c + c) * shape.inner;
-            let (sum, product) = run_sums(
-                level,
-                &a[start..][..shape.inner],
-                shift[c],
-                &b[start..][..shape.inner],
-                mean[c],
-            );
-            total = (total.0 + sum, total.1 + product);
+            let (a, b) = (&a[start..][..shape.inner], &b[start..][..shape.inner]);
+            sums.add(level, a, shift[c], b, mean[c], shape.inner);
         }
-        total
+        sums.total()
     })
 }
 
@@ -136,29 +157,72 @@ multiversion! {
     }
 }
 
-/// Lanes of the sums over a run.
+/// Lanes of the sums over a channel.
 const RUN_LANES: usize = 32;
 
+/// Both sums over a channel, in 32 lanes that are added in order at the end: so many additions are under way at a time. The lane of a
+/// value is its place in its run, modulo 32.
+#[derive(Clone)]
+pub(crate) struct Sums {
+    sum: [f64; RUN_LANES],
+    product: [f64; RUN_LANES],
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self { sum: [0.0; RUN_LANES], product: [0.0; RUN_LANES] }
+    }
+}
+
+impl Sums {
+    /// Adds whole runs of `inner` values.
+    pub(crate) fn add(
+        &mut self,
+        level: Level,
+        a: &[f32],
+        shift: f32,
+        b: &[f32],
+        mean: f32,
+        inner: usize,
+    ) {
+        let Self { sum, product } = self;
+        add_runs(level, a, shift, b, mean, inner.max(1), sum, product);
+    }
+
+    pub(crate) fn total(&self) -> (f64, f64) {
+        let total = |lanes: &[f64]| lanes.iter().fold(0.0, |total, lane| total + lane);
+        (total(&self.sum), total(&self.product))
+    }
+}
+
 multiversion! {
-    /// Both sums over one run, in 32 lanes that are added in order at the end: so many additions are under way at a time.
-    pub(crate) fn run_sums(level, a: &[f32], shift: f32, b: &[f32], mean: f32) -> (f64, f64) {
-        let mut sum = [0.0_f64; RUN_LANES];
-        let mut product = [0.0_f64; RUN_LANES];
-        let (a_lanes, a_rest) = a.as_chunks::<RUN_LANES>();
-        let (b_lanes, b_rest) = b.as_chunks::<RUN_LANES>();
-        for (a, b) in a_lanes.iter().zip(b_lanes) {
-            for j in 0..RUN_LANES {
-                let value = f64::from(a[j] - shift);
-                sum[j] += value;
-                product[j] += value * f64::from(b[j] - mean);
+    fn add_runs(level, a: &[f32], shift: f32, b: &[f32], mean: f32, inner: usize, sum: &mut [f64; RUN_LANES], product: &mut [f64; RUN_LANES]) {
+        for (a, b) in a.chunks_exact(inner).zip(b.chunks_exact(inner)) {
+            let (a_lanes, a_rest) = a.as_chunks::<RUN_LANES>();
+            let (b_lanes, b_rest) = b.as_chunks::<RUN_LANES>();
+            for (a, b) in a_lanes.iter().zip(b_lanes) {
+                for j in 0..RUN_LANES {
+                    let value = f64::from(a[j] - shift);
+                    sum[j] += value;
+                    product[j] += value * f64::from(b[j] - mean);
+                }
+            }
+            let (a_half, a_rest) = a_rest.as_chunks::<{ RUN_LANES / 2 }>();
+            let (b_half, b_rest) = b_rest.as_chunks::<{ RUN_LANES / 2 }>();
+            for (a, b) in a_half.iter().zip(b_half) {
+                for j in 0..RUN_LANES / 2 {
+                    let value = f64::from(a[j] - shift);
+                    sum[j] += value;
+                    product[j] += value * f64::from(b[j] - mean);
+                }
+            }
+            let first = a_half.len() * RUN_LANES / 2;
+            for (j, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+                let value = f64::from(a - shift);
+                sum[first + j] += value;
+                product[first + j] += value * f64::from(b - mean);
             }
         }
-        for (j, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
-            let value = f64::from(a - shift);
-            sum[j] += value;
-            product[j] += value * f64::from(b - mean);
-        }
-        (sum.iter().fold(0.0, |t, v| t + v), product.iter().fold(0.0, |t, v| t + v))
     }
 }
 

@@ -15,26 +15,92 @@ pub enum MinifloatGradient {
     StraightThrough,
 }
 
+/// Rounding to a minifloat, worked out once for many calls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MinifloatQuantizer {
+    level: Level,
+    grid: Grid,
+}
+
+impl MinifloatQuantizer {
+    /// Rounding to `format`, ties to even, saturating.
+    pub fn new(format: &FloatFormat) -> Self {
+        Self { level: Level::current(), grid: Grid::new(format) }
+    }
+
+    /// As [`minifloat`].
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    pub fn forward(&self, x: &[f32], y: &mut [f32], scale: Scale<'_>) {
+        let Self { level, grid } = self;
+        assert_eq!(x.len(), y.len(), "input and output of a quantizer");
+        runs::for_each(y, scale, |start, s, y| match (&grid.step, s) {
+            (Step::Fast(step), 1.0) => forward(*level, &x[start..], y, step, &grid.clip),
+            (Step::Fast(step), s) => forward_scaled(*level, &x[start..], y, step, &grid.clip, s),
+            (Step::Slow(step), s) => {
+                for (y, &x) in y.iter_mut().zip(&x[start..]) {
+                    *y = grid.clip.apply(step.round(x / s)) * s;
+                }
+            }
+        });
+    }
+
+    /// As [`minifloat_grad`].
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    pub fn gradient(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        scale: Scale<'_>,
+        gradient: MinifloatGradient,
+    ) {
+        let Self { level, grid } = self;
+        assert_eq!((x.len(), dy.len()), (dx.len(), dx.len()), "input and gradients of a quantizer");
+        runs::for_each(dx, scale, |start, s, dx| {
+            let (x, dy) = (&x[start..], &dy[start..]);
+            match &grid.step {
+                Step::Fast(step) => backward_fast(*level, x, dy, dx, step, &grid.clip, s, gradient),
+                Step::Slow(step) => backward(x, dy, dx, step, &grid.clip, s, gradient),
+            }
+        });
+    }
+
+    /// As [`minifloat_grad_scale`].
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    pub fn gradient_with_scale(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        scale: Scale<'_>,
+        gradient: MinifloatGradient,
+    ) -> Vec<f32> {
+        let Self { level, grid } = self;
+        assert_eq!((x.len(), dy.len()), (dx.len(), dx.len()), "input and gradients of a quantizer");
+        runs::sum(dx, scale, |start, s, dx| {
+            let (x, dy) = (&x[start..], &dy[start..]);
+            match &grid.step {
+                Step::Fast(step) => {
+                    backward_scale_fast(*level, x, dy, dx, step, &grid.clip, s, gradient)
+                }
+                Step::Slow(step) => backward_scale(x, dy, dx, step, &grid.clip, s, gradient),
+            }
+        })
+    }
+}
+
 /// Rounds to a minifloat: `y = Q(x / s) * s`, ties to even, saturating. NaN and infinities give NaN.
 ///
 /// # Panics
 /// If the lengths do not fit.
 pub fn minifloat(x: &[f32], y: &mut [f32], format: &FloatFormat, scale: Scale<'_>) {
-    minifloat_at(Level::current(), x, y, format, scale);
-}
-
-fn minifloat_at(level: Level, x: &[f32], y: &mut [f32], format: &FloatFormat, scale: Scale<'_>) {
-    assert_eq!(x.len(), y.len(), "input and output of a quantizer");
-    let grid = Grid::new(format);
-    runs::for_each(y, scale, |start, s, y| match (&grid.step, s) {
-        (Step::Fast(step), 1.0) => forward(level, &x[start..], y, step, &grid.clip),
-        (Step::Fast(step), s) => forward_scaled(level, &x[start..], y, step, &grid.clip, s),
-        (Step::Slow(step), s) => {
-            for (y, &x) in y.iter_mut().zip(&x[start..]) {
-                *y = grid.clip.apply(step.round(x / s)) * s;
-            }
-        }
-    });
+    MinifloatQuantizer::new(format).forward(x, y, scale);
 }
 
 /// Like [`minifloat`] with another rounding or another overflow.
@@ -71,27 +137,7 @@ pub fn minifloat_grad(
     scale: Scale<'_>,
     gradient: MinifloatGradient,
 ) {
-    minifloat_grad_at(Level::current(), x, dy, dx, format, scale, gradient);
-}
-
-fn minifloat_grad_at(
-    level: Level,
-    x: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    format: &FloatFormat,
-    scale: Scale<'_>,
-    gradient: MinifloatGradient,
-) {
-    assert_eq!((x.len(), dy.len()), (dx.len(), dx.len()), "input and gradients of a quantizer");
-    let grid = Grid::new(format);
-    runs::for_each(dx, scale, |start, s, dx| {
-        let (x, dy) = (&x[start..], &dy[start..]);
-        match &grid.step {
-            Step::Fast(step) => backward_fast(level, x, dy, dx, step, &grid.clip, s, gradient),
-            Step::Slow(step) => backward(x, dy, dx, step, &grid.clip, s, gradient),
-        }
-    });
+    MinifloatQuantizer::new(format).gradient(x, dy, dx, scale, gradient);
 }
 
 /// Gradients of [`minifloat`] to its input (as [`minifloat_grad`]) and to its scale, in one pass; returns the latter, one value for each scale.
@@ -108,37 +154,17 @@ pub fn minifloat_grad_scale(
     scale: Scale<'_>,
     gradient: MinifloatGradient,
 ) -> Vec<f32> {
-    minifloat_grad_scale_at(Level::current(), x, dy, dx, format, scale, gradient)
-}
-
-fn minifloat_grad_scale_at(
-    level: Level,
-    x: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    format: &FloatFormat,
-    scale: Scale<'_>,
-    gradient: MinifloatGradient,
-) -> Vec<f32> {
-    assert_eq!((x.len(), dy.len()), (dx.len(), dx.len()), "input and gradients of a quantizer");
-    let grid = Grid::new(format);
-    runs::sum(dx, scale, |start, s, dx| {
-        let (x, dy) = (&x[start..], &dy[start..]);
-        match &grid.step {
-            Step::Fast(step) => {
-                backward_scale_fast(level, x, dy, dx, step, &grid.clip, s, gradient)
-            }
-            Step::Slow(step) => backward_scale(x, dy, dx, step, &grid.clip, s, gradient),
-        }
-    })
+    MinifloatQuantizer::new(format).gradient_with_scale(x, dy, dx, scale, gradient)
 }
 
 /// A format as the kernels need it.
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Grid {
     step: Step,
     clip: Bounds,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
     Fast(Fast),
     Slow(Slow),
@@ -232,6 +258,7 @@ impl Round for Fast {
 }
 
 /// Rounding in `f64`, where every step of every format is exact.
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Slow {
     smallest: i32,
     mantissa: i32,
@@ -352,21 +379,22 @@ fn backward_lanes<R: Round, const BREVITAS: bool>(
     s: f32,
 ) -> f64 {
     const BLOCK: usize = 512;
-    let gradient =
-        if BREVITAS { MinifloatGradient::Brevitas } else { MinifloatGradient::StraightThrough };
     let (x, dy) = (&x[..dx.len()], &dy[..dx.len()]);
     let mut lanes = [0.0_f64; 8];
     let mut slopes = [0.0_f32; BLOCK];
     for ((x, dy), dx) in x.chunks(BLOCK).zip(dy.chunks(BLOCK)).zip(dx.chunks_mut(BLOCK)) {
-        backward(x, dy, dx, step, clip, s, gradient);
-        let slopes = &mut slopes[..x.len()];
-        for i in 0..slopes.len() {
+        let slopes = &mut slopes[..dx.len()];
+        let (x, dy) = (&x[..dx.len()], &dy[..dx.len()]);
+        for i in 0..dx.len() {
             let u = x[i] / s;
             let rounded = step.round(u);
-            let value = clip.apply(rounded);
+            let (value, clips) = (clip.apply(rounded), clip.clips(rounded));
+            let subnormal = u.abs() < clip.smallest_normal;
+            let slope = if !BREVITAS | subnormal { 1.0 } else { value / u };
+            dx[i] = if clips { 0.0 } else { dy[i] * slope };
             // u * (value / u) is value: nothing is left in the normal range. NaN counts as normal.
-            let inside = if !BREVITAS | (u.abs() < clip.smallest_normal) { value - u } else { 0.0 };
-            slopes[i] = if clip.clips(rounded) { value } else { inside };
+            let inside = if !BREVITAS | subnormal { value - u } else { 0.0 };
+            slopes[i] = if clips { value } else { inside };
         }
         let (runs, rest) = slopes.as_chunks::<8>();
         let (runs_dy, rest_dy) = dy.as_chunks::<8>();

@@ -13,6 +13,7 @@ use super::batch_norm::{
 use super::extension::{Keep, contiguous, extension, in_place, record, slice, tensor};
 use super::fake_quantize::{FakeQuantize, FakeQuantizeGradient, Rounding, Rule};
 use super::relu::{Relu, ReluGradient};
+use super::storage::{buffer, recycle};
 use crate::error::Error;
 use crate::tensor::Tensor;
 
@@ -184,6 +185,7 @@ impl Activate for Flex {
             None => kernel::Normalization::None,
         };
         let (y, found) = activate(&x, normalization, before, after, activation);
+        recycle(x);
         if eps.is_none() {
             return (y, weight, bias);
         }
@@ -212,7 +214,9 @@ impl Activate for Flex {
             eps,
             formula,
         };
-        activate(&x, normalization, before, after, activation).0
+        let y = activate(&x, normalization, before, after, activation).0;
+        recycle(x);
+        y
     }
 }
 
@@ -223,7 +227,7 @@ fn activate(
     after: FlexTensor,
     activation: Activation,
 ) -> (FlexTensor, batch_norm::BatchStatistics) {
-    let mut y = vec![0.0; slice(x).len()];
+    let mut y = buffer(slice(x).len());
     let found = with_quantizers([before, after], [false; 2], activation, |activation| {
         kernel::forward(slice(x), &mut y, norm::channel_shape(x), normalization, activation)
     });
@@ -238,7 +242,7 @@ fn with_quantizers<R>(
     f: impl FnOnce(&kernel::Activation<'_>) -> R,
 ) -> R {
     let rounding = |rule: Option<Rule>, scale: FlexTensor, learned: bool| {
-        rule.map(|rule| Rounding { rule, scale: slice(&contiguous(scale))[0], learned })
+        rule.map(|rule| Rounding::new(rule, slice(&contiguous(scale))[0], learned))
     };
     let before = rounding(activation.before, before, learned[0]);
     let after = rounding(activation.after, after, learned[1]);
@@ -269,6 +273,7 @@ impl ActivateGradient for Flex {
                 found = kernel::backward(slice(&x), gradient, channels, normalization, activation);
             })
         });
+        recycle(x);
         let vector = |values: Vec<f32>| {
             let len = values.len();
             Some(tensor(values, [len].into()))

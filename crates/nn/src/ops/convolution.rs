@@ -10,6 +10,7 @@ use fewbit_kernels::{accumulation, conv2d as convolve, epilogue};
 
 use super::extension::{Keep, contiguous, extension, record, slice, tensor};
 use super::quantized::{Codes, Grid, Quantized, Scale};
+use super::storage::{buffer, recycle};
 use crate::error::{Error, ErrorKind};
 use crate::tensor::Tensor;
 
@@ -96,7 +97,7 @@ impl Convolve for Flex {
         let shape = window.shape(&x.shape().to_vec(), &weight.shape().to_vec());
         let (height, width) = shape.output_size().expect("sizes are checked before");
         let (x, weight) = (Codes::of(x, &x_grid), Codes::of(weight, &weight_grid));
-        let mut y = vec![0.0; shape.n * shape.o * height * width];
+        let mut y = buffer(shape.n * shape.o * height * width);
         let accumulation = accumulation(x.grid, weight.grid);
         convolve(slice(&x.tensor), slice(&weight.tensor), &mut y, &shape, accumulation);
         let scale = match &x.scale {
@@ -105,6 +106,7 @@ impl Convolve for Flex {
         };
         let inner = height * width;
         epilogue::scale_bias(&mut y, inner, scale.kernel(inner), None);
+        [x.tensor, weight.tensor].into_iter().for_each(recycle);
         tensor(y, [shape.n, shape.o, height, width].into())
     }
 }
@@ -119,7 +121,7 @@ impl ConvolveGradient for Flex {
     ) -> FlexTensor {
         let shape = window.shape(&x.shape().to_vec(), &weight.shape().to_vec());
         let (weight, upstream) = (contiguous(weight), contiguous(upstream));
-        let mut dx = vec![0.0; x.shape().num_elements()];
+        let mut dx = buffer(x.shape().num_elements());
         kernel::conv2d_grad_input(slice(&upstream), slice(&weight), &mut dx, &shape);
         tensor(dx, x.shape())
     }
@@ -132,9 +134,11 @@ impl ConvolveGradient for Flex {
     ) -> FlexTensor {
         let shape = window.shape(&x.shape().to_vec(), &weight.shape().to_vec());
         let (x, upstream) = (contiguous(x), contiguous(upstream));
-        let mut dw = vec![0.0; weight.shape().num_elements()];
+        let mut dw = buffer(weight.shape().num_elements());
         kernel::conv2d_grad_weight(slice(&x), slice(&upstream), &mut dw, &shape);
-        tensor(dw, weight.shape())
+        let shape = weight.shape();
+        [x, weight, upstream].into_iter().for_each(recycle);
+        tensor(dw, shape)
     }
 }
 

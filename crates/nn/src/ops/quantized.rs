@@ -5,8 +5,10 @@ use std::sync::Arc;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use fewbit_formats::Format;
+use fewbit_kernels::quantize;
 
 use super::extension::{contiguous, slice, tensor};
+use super::storage::buffer;
 use crate::tensor::Tensor;
 
 /// A tensor and the grid that its values lie on.
@@ -82,11 +84,11 @@ impl Scale {
     }
 
     /// As the kernels need it, for a tensor with `inner` values behind the channel.
-    pub(crate) fn kernel(&self, inner: usize) -> fewbit_kernels::quantize::Scale<'_> {
+    pub(crate) fn kernel(&self, inner: usize) -> quantize::Scale<'_> {
         match self {
-            Self::PerTensor(scale) => fewbit_kernels::quantize::Scale::PerTensor(*scale),
+            Self::PerTensor(scale) => quantize::Scale::PerTensor(*scale),
             Self::PerChannel(scales) => {
-                fewbit_kernels::quantize::Scale::PerChannel { scales, inner }
+                quantize::Scale::PerChannel { scales, inner }
             }
         }
     }
@@ -105,9 +107,6 @@ pub(super) struct Codes {
 
 impl Codes {
     /// Takes the scale out of the values of `x`.
-    ///
-    /// A value is its code times the scale, rounded: the quotient is off by an ulp or two, and rounding
-    /// it to the format finds the code again.
     pub(super) fn of(x: FlexTensor, grid: &Grid) -> Self {
         let x = contiguous(x);
         let Grid::Scaled { format, scale } = grid else {
@@ -117,42 +116,27 @@ impl Codes {
                 scale: Scale::PerTensor(1.0),
             };
         };
-        if let Some(grid) = format.integer_grid() {
+        let (grid, scale) = match format.integer_grid() {
             // The step of the grid is taken out as well.
-            let scale = scale.map(|s| s * grid.step);
-            let tensor = quotient(x, &scale, |v| (v + NO_FRACTION) - NO_FRACTION);
-            let grid = fewbit_kernels::Grid::Integer { max_abs: grid.max_multiple };
-            return Self { tensor, grid, scale };
-        }
-        let bits = format.significant_bits();
-        let grid = fewbit_kernels::Grid::Significant { bits };
-        Self { tensor: quotient(x, scale, |v| format.quantize(v)), grid, scale: scale.clone() }
-    }
-}
-
-/// A number that leaves no room for fractions: adding and subtracting it rounds magnitudes below
-/// 2^22 to integers.
-const NO_FRACTION: f32 = 12_582_912.0;
-
-/// `round(x / scale)`; nothing is done where the scale is one.
-fn quotient(x: FlexTensor, scale: &Scale, round: impl Fn(f32) -> f32) -> FlexTensor {
-    let divide = |x: &[f32], s: f32, y: &mut [f32]| {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = round(x / s);
-        }
-    };
-    let len = slice(&x).len();
-    let mut codes = vec![0.0; len];
-    match scale {
-        Scale::PerTensor(1.0) => return x,
-        Scale::PerTensor(scale) => divide(slice(&x), *scale, &mut codes),
-        Scale::PerChannel(scales) => {
-            let inner = (len / scales.len().max(1)).max(1);
-            let runs = slice(&x).chunks(inner).zip(codes.chunks_mut(inner));
-            for ((x, y), &scale) in runs.zip(scales.iter()) {
-                divide(x, scale, y);
+            Some(grid) => (
+                fewbit_kernels::Grid::Integer { max_abs: grid.max_multiple },
+                scale.map(|s| s * grid.step),
+            ),
+            None => {
+                let bits = format.significant_bits();
+                (fewbit_kernels::Grid::Significant { bits }, scale.clone())
             }
+        };
+        if scale == Scale::PerTensor(1.0) {
+            return Self { tensor: x, grid, scale };
         }
+        let len = slice(&x).len();
+        let mut codes = buffer(len);
+        let inner = match &scale {
+            Scale::PerTensor(_) => len,
+            Scale::PerChannel(scales) => (len / scales.len().max(1)).max(1),
+        };
+        quantize::codes(slice(&x), &mut codes, grid, scale.kernel(inner));
+        Self { tensor: tensor(codes, x.shape()), grid, scale }
     }
-    tensor(codes, x.shape())
 }

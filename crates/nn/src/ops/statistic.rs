@@ -115,7 +115,7 @@ impl Statistics for Flex {
     fn statistic(x: FlexTensor, statistic: Statistic) -> FlexTensor {
         let x = contiguous(x);
         let value = match statistic {
-            Statistic::AbsMax => kernel::channel_absmax(slice(&x), whole(&x)).0[0],
+            Statistic::AbsMax => kernel::channel_largest(slice(&x), whole(&x))[0],
             Statistic::AbsPercentile(percentile) => {
                 let mut magnitudes: Vec<f32> = slice(&x).iter().map(|v| v.abs()).collect();
                 let k = rank(percentile, magnitudes.len());
@@ -127,7 +127,7 @@ impl Statistics for Flex {
 
     fn channel_absmax(x: FlexTensor, channel: usize) -> FlexTensor {
         let x = contiguous(x);
-        let (largest, _) = kernel::channel_absmax(slice(&x), along(&x, channel));
+        let largest = kernel::channel_largest(slice(&x), along(&x, channel));
         let mut shape = vec![1; x.shape().to_vec().len()];
         shape[channel] = largest.len();
         tensor(largest, shape.into())

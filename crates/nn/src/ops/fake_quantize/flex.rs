@@ -5,12 +5,15 @@ use std::sync::Arc;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use fewbit_kernels::activation::Quantizer;
-use fewbit_kernels::quantize::{self, ClampGradient, IntegerQuantizer, Scale};
+use fewbit_kernels::quantize::{
+    self, ClampGradient, IntegerQuantizer, MinifloatQuantizer, Scale,
+};
 use fewbit_kernels::statistics::{ChannelShape, channel_sum};
 
 use super::{Flex, Kept, MinifloatGradient, Outside, Rule};
 use crate::ops::bits::Bits;
 use crate::ops::extension::{contiguous, map, slice, tensor};
+use crate::ops::storage::{buffer, recycle};
 
 pub fn forward(x: FlexTensor, scale: f32, rule: Rule) -> FlexTensor {
     apply(&contiguous(x), Scale::PerTensor(scale), rule)
@@ -22,7 +25,7 @@ pub fn forward_scaled(x: FlexTensor, scale: FlexTensor, rule: Rule) -> FlexTenso
 }
 
 fn apply(x: &FlexTensor, scale: Scale<'_>, rule: Rule) -> FlexTensor {
-    let mut y = vec![0.0; slice(x).len()];
+    let mut y = buffer(slice(x).len());
     quantize(slice(x), &mut y, scale, rule);
     tensor(y, x.shape())
 }
@@ -131,9 +134,11 @@ pub fn gradient(kept: Kept<Flex>, upstream: FlexTensor, scale: f32, rule: Rule) 
         Kept::Bits(bits) => map(upstream, |dy| bits.mask(dy), |dy, dx| bits.mask_into(dy, dx)),
         Kept::Input(x) => {
             let (x, dy) = (contiguous(x), contiguous(upstream));
-            let mut dx = vec![0.0; slice(&dy).len()];
+            let mut dx = buffer(slice(&dy).len());
             gradient_into(slice(&x), slice(&dy), &mut dx, Scale::PerTensor(scale), rule);
-            return tensor(dx, x.shape());
+            let shape = x.shape();
+            [x, dy].into_iter().for_each(recycle);
+            return tensor(dx, shape);
         }
     };
     if factor == 1.0 {
@@ -154,9 +159,11 @@ pub fn gradient_scaled(
 ) -> (FlexTensor, FlexTensor) {
     let (x, scale, upstream) = (contiguous(x), contiguous(scale), contiguous(upstream));
     let (values, dy) = (slice(&x), slice(&upstream));
-    let mut dx = vec![0.0; values.len()];
+    let mut dx = buffer(values.len());
     let dscale = gradients_into(values, dy, &mut dx, broadcast(&scale, &x), rule);
-    (tensor(dx, x.shape()), tensor(dscale, scale.shape()))
+    let shape = x.shape();
+    [x, upstream].into_iter().for_each(recycle);
+    (tensor(dx, shape), tensor(dscale, scale.shape()))
 }
 
 /// The gradient of the input from the input; returns that of the scales.
@@ -192,27 +199,49 @@ fn gradients_into(
     }
 }
 
-/// A rule with one scale, for the kernels that call it for one run of values after the other.
+/// A rule with one scale, worked out once for the kernels that call it for one run of values after the other.
 pub struct Rounding {
-    /// How an element is rounded.
-    pub rule: Rule,
-    /// The scale.
-    pub scale: f32,
-    /// Whether the gradient of the scale is wanted.
-    pub learned: bool,
+    rule: Rule,
+    scale: f32,
+    learned: bool,
+    /// If the rule rounds to a minifloat.
+    minifloat: Option<MinifloatQuantizer>,
+}
+
+impl Rounding {
+    /// Rounds as `rule` says; the gradient of the scale is summed up only if it is `learned`.
+    pub fn new(rule: Rule, scale: f32, learned: bool) -> Self {
+        let minifloat = match rule {
+            Rule::Minifloat { format, .. } => Some(MinifloatQuantizer::new(&format)),
+            _ => None,
+        };
+        Self { rule, scale, learned, minifloat }
+    }
 }
 
 impl Quantizer for Rounding {
     fn forward(&self, x: &[f32], y: &mut [f32]) {
-        quantize(x, y, Scale::PerTensor(self.scale), self.rule);
+        let scale = Scale::PerTensor(self.scale);
+        match &self.minifloat {
+            Some(minifloat) => minifloat.forward(x, y, scale),
+            None => quantize(x, y, scale, self.rule),
+        }
     }
 
     fn backward(&self, x: &[f32], dy: &[f32], dx: &mut [f32]) -> f64 {
+        let Self { rule, learned, .. } = *self;
         let scale = Scale::PerTensor(self.scale);
-        if self.learned {
-            return gradients_into(x, dy, dx, scale, self.rule)[0].into();
+        match (&self.minifloat, rule) {
+            (Some(minifloat), Rule::Minifloat { gradient, .. }) => {
+                let gradient = kernel(gradient);
+                if learned {
+                    return minifloat.gradient_with_scale(x, dy, dx, scale, gradient)[0].into();
+                }
+                minifloat.gradient(x, dy, dx, scale, gradient);
+            }
+            _ if learned => return gradients_into(x, dy, dx, scale, rule)[0].into(),
+            _ => gradient_into(x, dy, dx, scale, rule),
         }
-        gradient_into(x, dy, dx, scale, self.rule);
         0.0
     }
 }
