@@ -18,6 +18,8 @@ mod form;
 mod pool;
 mod product;
 mod quantizers;
+#[cfg(target_arch = "x86_64")]
+mod registers;
 mod run;
 mod sink;
 mod steps;

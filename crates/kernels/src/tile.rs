@@ -151,6 +151,7 @@ impl<'a> Output<'a> {
     ///
     /// # Safety
     /// While it is in use, nobody else reads or writes its elements.
+    #[inline(always)]
     pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [u32] {
         let end = start.checked_add(len);
         assert!(end.is_some_and(|end| end <= self.len), "{len} words at {start} of {}", self.len);
@@ -162,6 +163,7 @@ impl<'a> Output<'a> {
     ///
     /// # Safety
     /// While it is in use, nobody writes its elements.
+    #[inline(always)]
     pub(crate) unsafe fn read(&self, start: usize, len: usize) -> &'a [u32] {
         let end = start.checked_add(len);
         assert!(end.is_some_and(|end| end <= self.len), "{len} words at {start} of {}", self.len);

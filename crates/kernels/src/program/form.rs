@@ -1,5 +1,7 @@
 //! How a tensor lies between two stages.
 
+use std::sync::Arc;
+
 use crate::Accumulation;
 use crate::conv2d::Padding;
 use crate::convert::{Conversion, OFFSET};
@@ -97,8 +99,13 @@ impl Element {
     }
 
     /// Bytes of a code.
+    #[inline(always)]
     pub fn bytes(self) -> usize {
-        4 / self.words().count()
+        match self {
+            Self::U8 | Self::U8Offset => 1,
+            Self::I16 | Self::Bf16 => 2,
+            Self::F32 | Self::F32Pairs => 4,
+        }
     }
 }
 
@@ -115,6 +122,8 @@ pub struct Form {
     width: usize,
     /// Words of an image.
     len: usize,
+    /// Where each pixel begins.
+    places: Arc<[usize]>,
 }
 
 impl Form {
@@ -123,10 +132,16 @@ impl Form {
         let words = channels.div_ceil(element.words().count());
         let width = zeros.left + size.1 + zeros.right;
         let len = (zeros.top + size.0 + zeros.bottom) * width * words;
-        Self { element, channels, size, zeros, words, width, len }
+        let place = |pixel: usize| {
+            let (y, x) = (pixel / size.1, pixel % size.1);
+            ((zeros.top + y) * width + zeros.left + x) * words
+        };
+        let places = (0..size.0 * size.1).map(place).collect();
+        Self { element, channels, size, zeros, words, width, len, places }
     }
 
     /// What the codes are stored as.
+    #[inline(always)]
     pub fn element(&self) -> Element {
         self.element
     }
@@ -155,6 +170,7 @@ impl Form {
     }
 
     /// Words of an image.
+    #[inline(always)]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -170,13 +186,15 @@ impl Form {
     }
 
     /// Where a pixel begins.
+    #[inline(always)]
     pub(super) fn place(&self, pixel: usize) -> usize {
-        let (y, x) = (pixel / self.size.1, pixel % self.size.1);
-        ((self.zeros.top + y) * self.width + self.zeros.left + x) * self.words
+        self.places[pixel]
     }
 
     /// Where the channels of a panel begin in a pixel.
+    #[inline(always)]
     pub(super) fn panel(&self, panel: usize) -> usize {
-        panel * crate::tile::COLUMNS / self.element.words().count()
+        // A word is four bytes; written so, there is nothing to divide by.
+        panel * (crate::tile::COLUMNS / 4) * self.element.bytes()
     }
 }

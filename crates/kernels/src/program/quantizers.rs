@@ -31,6 +31,24 @@ impl Minifloat {
         Self { factor, ..self }
     }
 
+    /// What the result is multiplied by.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn factor(&self) -> f32 {
+        self.factor
+    }
+
+    /// The bits of the smallest and the largest exponent that count, and what makes such bits the number by which values are rounded.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn exponents(&self) -> (i32, i32, i32) {
+        (self.step.smallest, self.step.largest, self.step.offset)
+    }
+
+    /// Where values are clipped.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn limits(&self) -> (f32, f32) {
+        (self.clip.min, self.clip.max)
+    }
+
     pub(super) fn apply(&self, level: Level, block: &mut [f32]) {
         match (exact_reciprocal(self.scale), self.factor) {
             (Some(1.0), 1.0) => minifloat(level, block, self),

@@ -7,6 +7,8 @@ use rayon::prelude::*;
 
 use super::form::Form;
 use super::product::Class;
+#[cfg(target_arch = "x86_64")]
+use super::registers;
 use super::sink::{Rows, store_plane, stored};
 use super::{Program, Sink, Source, Stage, Step};
 use crate::scratch::{self, Line};
@@ -182,6 +184,10 @@ impl Run<'_> {
     }
 
     fn part(&self, stage: &Stage, part: &Part<'_>) {
+        #[cfg(target_arch = "x86_64")]
+        let in_registers = registers::can(self.program.level, stage, &self.program.forms);
+        #[cfg(not(target_arch = "x86_64"))]
+        let in_registers = false;
         let mut block = Block([0.0; BLOCK * COLUMNS]);
         for span in part.rows.clone().step_by(SPAN) {
             let end = (span + SPAN).min(part.rows.end);
@@ -194,6 +200,7 @@ impl Run<'_> {
                         first..first + count,
                         panel,
                         &mut block.0[..count * COLUMNS],
+                        in_registers,
                     );
                 }
             }
@@ -207,6 +214,7 @@ impl Run<'_> {
         rows: std::ops::Range<usize>,
         panel: usize,
         block: &mut [f32],
+        in_registers: bool,
     ) {
         let level = self.program.level;
         // Image and pixel of each row.
@@ -243,6 +251,7 @@ impl Run<'_> {
                             window.row(level, self.buffers[window.form()], form, place, row);
                         }
                     }
+                    Source::Tensor { .. } if in_registers => {}
                     &Source::Tensor { form, scale } => {
                         let rows = self.rows(stage, form, panel, places, starts);
                         // SAFETY: stages read what stages before them have written, which nobody writes meanwhile.
@@ -251,6 +260,10 @@ impl Run<'_> {
                     Source::Product(_) | Source::Input => unreachable!("done before"),
                 }
             }
+        }
+        if in_registers {
+            self.in_registers(stage, panel, places, block);
+            return;
         }
         for step in &stage.steps {
             let other = match *step {
@@ -271,6 +284,33 @@ impl Run<'_> {
                 Sink::Output { index, scale } => {
                     self.output(stage, index, scale, panel, places, block)
                 }
+            }
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn in_registers(&self, _: &Stage, _: usize, _: &[(usize, usize)], _: &mut [f32]) {
+        unreachable!("there are no such registers");
+    }
+
+    /// All steps of a block, and its result, in one pass.
+    #[cfg(target_arch = "x86_64")]
+    fn in_registers(
+        &self,
+        stage: &Stage,
+        panel: usize,
+        places: &[(usize, usize)],
+        block: &mut [f32],
+    ) {
+        let (forms, buffers) = (&self.program.forms, self.buffers);
+        let pass = registers::Pass { stage, forms, buffers, panel, places };
+        // SAFETY: it can be done so; each pixel's panel is computed once, by one thread, and nobody reads it before the stage is over.
+        if !unsafe { pass.run(block) } {
+            self.misfit.store(true, Ordering::Relaxed);
+        }
+        for sink in &stage.sinks {
+            if let Sink::Output { index, scale } = *sink {
+                self.output(stage, index, scale, panel, places, block);
             }
         }
     }

@@ -44,6 +44,12 @@ impl Lanes {
         &self.panels[if self.channels.is_none() { 0 } else { panel }]
     }
 
+    /// Those of the channels of a panel.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn row(&self, panel: usize) -> &[f32; COLUMNS] {
+        self.at(panel).first_chunk().expect("a tile begins with a row")
+    }
+
     /// That of one channel, for all.
     fn of(&self, channel: usize) -> Self {
         Self::one(self.at(channel / COLUMNS)[channel % COLUMNS])

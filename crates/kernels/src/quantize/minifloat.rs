@@ -173,8 +173,8 @@ enum Step {
 /// Where values are clipped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bounds {
-    min: f32,
-    max: f32,
+    pub(crate) min: f32,
+    pub(crate) max: f32,
     /// Below this magnitude values are subnormal.
     smallest_normal: f32,
 }
@@ -239,9 +239,9 @@ pub(crate) trait Round {
 /// Rounding by adding and subtracting `2^(E + 23 - m)`: the sum keeps `m` bits below the leading one of `u`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Fast {
-    smallest: i32,
-    largest: i32,
-    offset: i32,
+    pub(crate) smallest: i32,
+    pub(crate) largest: i32,
+    pub(crate) offset: i32,
 }
 
 impl Round for Fast {
