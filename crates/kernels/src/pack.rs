@@ -101,6 +101,9 @@ mod avx512 {
     /// Lanes of a register.
     const LANES: usize = 16;
 
+    /// How many words ahead a row is fetched.
+    const AHEAD: usize = 4 * LANES;
+
     /// # Safety
     /// The machine has AVX-512 F; `columns` rows of `depth` words, `row_step` apart, lie in `words`.
     #[target_feature(enable = "avx512f")]
@@ -150,6 +153,8 @@ mod avx512 {
                 let mut square = [_mm512_setzero_si512(); LANES];
                 for (i, row) in square.iter_mut().enumerate().take(height) {
                     let place = words[(r + i) * row_step + c * LANES..].as_ptr();
+                    // Rows far apart are too many streams for the machine to foresee.
+                    _mm_prefetch::<_MM_HINT_T0>(place.wrapping_add(AHEAD).cast());
                     // SAFETY: the row has that many words from here.
                     *row = unsafe { _mm512_maskz_loadu_epi32(first(places.len()), place.cast()) };
                 }
