@@ -392,7 +392,8 @@ impl Pieces {
         (first, count): (usize, usize),
         buffer: &'a mut [f32],
     ) -> &'a [f32] {
-        for (i, run) in buffer[..count * self.inner].chunks_exact_mut(self.inner.max(1)).enumerate() {
+        for (i, run) in buffer[..count * self.inner].chunks_exact_mut(self.inner.max(1)).enumerate()
+        {
             // SAFETY: this run belongs to this channel alone, and no other slice of it is in use.
             run.copy_from_slice(unsafe { values.floats(self.start(first + i), self.inner) });
         }

@@ -91,6 +91,11 @@ impl Filters {
         Self { panels, len, starts: vec![None; channels.div_ceil(COLUMNS)], fit: true }
     }
 
+    /// Words of all panels.
+    pub(crate) fn words(&self) -> usize {
+        self.panels.len() * Line::WORDS
+    }
+
     /// The words of a panel.
     pub(crate) fn panel(&self, panel: usize) -> &[u32] {
         &scratch::words(&self.panels)[panel * self.len..][..self.len]

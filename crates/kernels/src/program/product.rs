@@ -18,6 +18,8 @@ pub struct Product {
     /// Ways to split the output pixels into classes that share their taps.
     splits: Vec<Vec<Class>>,
     work: usize,
+    /// Words of an image.
+    image: usize,
 }
 
 /// Output pixels that see the same taps.
@@ -80,6 +82,7 @@ impl Product {
             shape: *shape,
             splits,
             work,
+            image: form.len(),
         })
     }
 
@@ -89,6 +92,11 @@ impl Product {
 
     pub(super) fn work(&self) -> usize {
         self.work
+    }
+
+    /// True if the weights are more than so many images.
+    pub(super) fn is_heavy(&self, images: usize) -> bool {
+        self.filters.words() > images * self.image
     }
 
     pub(super) fn check(&self, form: &Form, stage: &Stage) {

@@ -1,7 +1,7 @@
 //! A program on some images: which blocks are computed when, and by which thread.
 
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -93,7 +93,7 @@ pub(super) fn run(
                 images: count,
                 misfit: AtomicBool::new(false),
             };
-            program.stages.iter().all(|stage| run.stage(stage, if shared { threads } else { 1 }))
+            if shared { run.shared(threads) } else { run.alone() }
         })
     };
     if threads == 1 {
@@ -153,15 +153,66 @@ struct Part<'a> {
 }
 
 impl Run<'_> {
-    /// False if a value did not fit.
-    fn stage(&self, stage: &Stage, threads: usize) -> bool {
-        if matches!(stage.source, Source::Input) {
-            self.planes(stage);
-            return !self.misfit.load(Ordering::Relaxed);
+    /// All stages by this thread. False if a value did not fit.
+    fn alone(&self) -> bool {
+        self.program.stages.iter().all(|stage| {
+            self.parts(stage).iter().for_each(|part| self.part(stage, part));
+            !self.misfit.load(Ordering::Relaxed)
+        })
+    }
+
+    /// All stages, each by whichever of so many threads come. False if a value did not fit.
+    fn shared(&self, threads: usize) -> bool {
+        let stages: Vec<Shared<'_>> =
+            self.program.stages.iter().map(|stage| self.share(stage, threads)).collect();
+        // Threads that come late, or never, leave the work to the others.
+        rayon::in_place_scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|_| self.take_part(&stages));
+            }
+            self.take_part(&stages);
+        });
+        !self.misfit.load(Ordering::Relaxed)
+    }
+
+    fn share<'b>(&self, stage: &'b Stage, threads: usize) -> Shared<'b> {
+        let mut parts = self.parts(stage);
+        let pays = self.images * stage.work() >= ALONE / 4;
+        if pays && !matches!(stage.source, Source::Input) {
+            let heavy = match &stage.source {
+                Source::Product(product) => product.is_heavy(self.images),
+                _ => false,
+            };
+            parts = parts.iter().flat_map(|part| part.split(heavy, PARTS * threads)).collect();
+            // The longest first, so that nobody is left with one in the end.
+            parts.sort_by_key(|part| std::cmp::Reverse(part.rows.len() * part.panels.len()));
         }
-        let threads = if self.images * stage.work() < ALONE / 4 { 1 } else { threads };
+        Shared { stage, parts, next: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+    }
+
+    /// Computes parts of one stage after the other until there are no more.
+    fn take_part(&self, stages: &[Shared<'_>]) {
+        for shared in stages {
+            while let Some(part) = shared.parts.get(shared.next.fetch_add(1, Ordering::Relaxed)) {
+                let _done = Done(&shared.done);
+                self.part(shared.stage, part);
+            }
+            // Only for parts that somebody is at.
+            let mut turns = 0;
+            while shared.done.load(Ordering::Acquire) < shared.parts.len() {
+                turns += 1;
+                if turns < TURNS { std::hint::spin_loop() } else { std::thread::yield_now() }
+            }
+            if self.misfit.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    /// The pixels of a stage by the taps that they see.
+    fn parts<'b>(&self, stage: &'b Stage) -> Vec<Part<'b>> {
         let panels = 0..stage.channels.div_ceil(COLUMNS);
-        let parts: Vec<Part<'_>> = match &stage.source {
+        match &stage.source {
             Source::Product(product) => product
                 .classes(self.images)
                 .iter()
@@ -172,18 +223,13 @@ impl Run<'_> {
                 })
                 .collect(),
             _ => vec![Part { class: None, rows: 0..self.images * stage.pixels(), panels }],
-        };
-        if threads == 1 {
-            parts.iter().for_each(|part| self.part(stage, part));
-        } else {
-            let jobs: Vec<Part<'_>> =
-                parts.iter().flat_map(|part| part.split(2 * threads)).collect();
-            jobs.par_iter().with_max_len(1).for_each(|part| self.part(stage, part));
         }
-        !self.misfit.load(Ordering::Relaxed)
     }
 
     fn part(&self, stage: &Stage, part: &Part<'_>) {
+        if matches!(stage.source, Source::Input) {
+            return self.planes(stage);
+        }
         #[cfg(target_arch = "x86_64")]
         let in_registers = registers::can(self.program.level, stage, &self.program.forms);
         #[cfg(not(target_arch = "x86_64"))]
@@ -465,11 +511,16 @@ impl Run<'_> {
 }
 
 impl<'a> Part<'a> {
-    /// About `count` parts.
-    fn split(&self, count: usize) -> Vec<Part<'a>> {
+    /// About `count` parts; `heavy` if there is more to read of weights than of the tensor.
+    fn split(&self, heavy: bool, count: usize) -> Vec<Part<'a>> {
         let rows = self.rows.len();
-        let by_rows = rows.div_ceil(BLOCK).min(count).max(1);
-        let by_panels = count.div_ceil(by_rows).min(self.panels.len()).max(1);
+        let most = (rows.div_ceil(BLOCK).min(count).max(1), self.panels.len().min(count).max(1));
+        // What is split by rows reads all weights in each part; what is split by panels, all of the tensor.
+        let (by_rows, by_panels) = if heavy {
+            (count.div_ceil(most.1).min(most.0), most.1)
+        } else {
+            (most.0, count.div_ceil(most.0).min(most.1))
+        };
         let size = rows.div_ceil(by_rows).next_multiple_of(ROWS);
         let width = self.panels.len().div_ceil(by_panels);
         let mut parts = Vec::with_capacity(by_rows * by_panels);
@@ -485,3 +536,29 @@ impl<'a> Part<'a> {
         parts
     }
 }
+
+/// A stage that several threads compute.
+#[repr(align(128))]
+struct Shared<'a> {
+    stage: &'a Stage,
+    parts: Vec<Part<'a>>,
+    /// The next part that nobody is at.
+    next: AtomicUsize,
+    /// How many are done.
+    done: AtomicUsize,
+}
+
+/// Counts a part as done, even if it panics: others wait for it.
+struct Done<'a>(&'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Parts of a stage for each thread, about.
+const PARTS: usize = 4;
+
+/// How often a thread looks for the end of a stage before it lets others run: some ten microseconds.
+const TURNS: usize = 1000;

@@ -87,9 +87,7 @@ impl Scale {
     pub(crate) fn kernel(&self, inner: usize) -> quantize::Scale<'_> {
         match self {
             Self::PerTensor(scale) => quantize::Scale::PerTensor(*scale),
-            Self::PerChannel(scales) => {
-                quantize::Scale::PerChannel { scales, inner }
-            }
+            Self::PerChannel(scales) => quantize::Scale::PerChannel { scales, inner },
         }
     }
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use fewbit_kernels::activation::Quantizer;
-use fewbit_kernels::quantize::{
-    self, ClampGradient, IntegerQuantizer, MinifloatQuantizer, Scale,
-};
+use fewbit_kernels::quantize::{self, ClampGradient, IntegerQuantizer, MinifloatQuantizer, Scale};
 use fewbit_kernels::statistics::{ChannelShape, channel_sum};
 
 use super::{Flex, Kept, MinifloatGradient, Outside, Rule};
