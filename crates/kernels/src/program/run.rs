@@ -21,7 +21,7 @@ const BLOCK: usize = 4 * ROWS;
 const SPAN: usize = 8 * BLOCK;
 
 /// Words of tensors that one thread works on at a time, about: they stay in its cache.
-const CACHED: usize = 1 << 19;
+const CACHED: usize = 1 << 18;
 
 /// Words that are multiplied by one thread rather than handed out.
 const ALONE: usize = 1 << 19;
