@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use fewbit_onnx::proto::NodeProto;
-use fewbit_onnx::tensor::{TensorData, TensorValue};
+use fewbit_onnx::tensor::TensorValue;
 
 use crate::error::Fault;
-use crate::value::Value;
+use crate::value::{Value, value_of};
 
 /// The attributes of one node and the version of its operator set.
 pub(crate) struct Attributes<'a> {
@@ -120,27 +120,4 @@ impl<'a> Attributes<'a> {
         }
         Ok(())
     }
-}
-
-/// A tensor of a file as this crate keeps it.
-pub(crate) fn value_of(tensor: TensorValue, what: &str) -> Result<Value, Fault> {
-    let data_type = tensor.data_type();
-    let (dims, data) = tensor.into_parts();
-    Ok(match data {
-        TensorData::F32(values) => Value::of(dims, values),
-        TensorData::F64(values) => Value::of(dims, values),
-        TensorData::I8(values) => Value::of(dims, values),
-        TensorData::I16(values) => Value::of(dims, values),
-        TensorData::I32(values) => Value::of(dims, values),
-        TensorData::I64(values) => Value::of(dims, values),
-        TensorData::U8(values) => Value::of(dims, values),
-        TensorData::U16(values) => Value::of(dims, values),
-        TensorData::U32(values) => Value::of(dims, values),
-        TensorData::U64(values) => Value::of(dims, values),
-        TensorData::Bool(values) => Value::of(dims, values),
-        _ => {
-            let name = data_type.as_str_name();
-            return Err(Fault::unsupported(format_args!("{what} of type {name}")));
-        }
-    })
 }

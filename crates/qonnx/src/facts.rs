@@ -17,9 +17,9 @@ use fewbit_onnx::proto::{
 };
 use fewbit_onnx::tensor::TensorValue;
 
-use crate::attributes::value_of;
 use crate::error::Error;
 use crate::model::shapes;
+use crate::value::value_of;
 use crate::value::{DType, Value};
 use crate::{Model, Options};
 

@@ -31,6 +31,15 @@ mod outputs;
 pub use outputs::Outputs;
 mod value;
 pub use value::{DType, Data, Element, Value};
+
+/// Elements of 16 and fewer bits.
+pub mod small {
+    pub use half::{bf16, f16};
+
+    pub use crate::value::{
+        F4E2M1, F6E2M3, F6E3M2, F8E4M3, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4,
+    };
+}
 mod error;
 pub use error::{Error, ErrorKind};
 

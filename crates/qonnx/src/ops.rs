@@ -1,50 +1,20 @@
 //! The operators, one file for each or for a small family.
 
-mod arg_max;
-mod arithmetic;
-mod average_pool;
-mod batch_normalization;
-mod bipolar_quant;
-mod cast;
-mod clip;
-mod compare;
-mod concat;
-mod constant;
-mod conv;
-mod depth_to_space;
-mod flatten;
-mod float_quant;
-mod gather;
-mod gemm;
-mod identity;
-mod linear_quantization;
-mod matmul;
-mod max_pool;
-mod multi_threshold;
-mod pad;
-mod pow;
-mod quant;
-mod reduce_mean;
-mod reshape;
-mod resize;
-mod shape;
-mod slice;
-mod softmax;
-mod squeeze;
-mod top_k;
-mod transpose;
-mod trunc;
-mod unary;
+mod elementwise;
+mod normalization;
+mod products;
+mod quantizers;
+mod reductions;
+mod shapes;
+mod values;
+mod windows;
 
 mod axes;
+mod half;
 mod planned;
-mod pooling;
-mod product;
-mod quantizer;
-mod window;
 
-pub(crate) use cast::dtype as data_type;
 pub(crate) use planned::{Planned, PlannedProduct, Site};
+pub(crate) use values::cast::dtype as data_type;
 
 use crate::Options;
 use crate::attributes::Attributes;
@@ -176,6 +146,16 @@ impl Inputs {
         self.tensors.get_mut(index).and_then(Option::take)
     }
 
+    /// The types of the inputs that are there.
+    pub(crate) fn dtypes(&self) -> impl Iterator<Item = crate::DType> + '_ {
+        self.tensors.iter().flatten().map(Tensor::dtype)
+    }
+
+    /// Exchanges every input that is there.
+    pub(crate) fn replace(&mut self, f: impl Fn(Tensor) -> Tensor) {
+        self.tensors.iter_mut().for_each(|tensor| *tensor = tensor.take().map(&f));
+    }
+
     /// True if an input is the same in every run.
     pub(crate) fn is_constant(&self, index: usize) -> bool {
         self.constant.get(index).copied().unwrap_or(false)
@@ -219,75 +199,38 @@ pub(crate) fn one(shape: Vec<usize>, data: impl Into<crate::value::Data>) -> Vec
 
 type Build = fn(&mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault>;
 
-/// The operators of ONNX itself.
-const STANDARD: &[(&str, Build)] = &[
-    ("Abs", unary::abs),
-    ("Add", arithmetic::add),
-    ("ArgMax", arg_max::new),
-    ("AveragePool", average_pool::new),
-    ("BatchNormalization", batch_normalization::new),
-    ("Cast", cast::new),
-    ("Clip", clip::new),
-    ("Concat", concat::new),
-    ("Constant", constant::new),
-    ("Conv", conv::new),
-    ("DepthToSpace", depth_to_space::depth_to_space),
-    ("DequantizeLinear", linear_quantization::dequantize),
-    ("Div", arithmetic::div),
-    ("Dropout", identity::dropout),
-    ("Flatten", flatten::new),
-    ("Gather", gather::new),
-    ("Gemm", gemm::new),
-    ("GlobalAveragePool", average_pool::global),
-    ("GlobalMaxPool", max_pool::global),
-    ("GreaterOrEqual", compare::greater_or_equal),
-    ("Identity", identity::new),
-    ("MatMul", matmul::new),
-    ("MaxPool", max_pool::new),
-    ("Mul", arithmetic::mul),
-    ("Neg", unary::neg),
-    ("Pad", pad::new),
-    ("Pow", pow::new),
-    ("QuantizeLinear", linear_quantization::quantize),
-    ("ReduceMean", reduce_mean::new),
-    ("Relu", unary::relu),
-    ("Reshape", reshape::new),
-    ("Resize", resize::resize),
-    ("Shape", shape::new),
-    ("Sigmoid", unary::sigmoid),
-    ("Slice", slice::new),
-    ("Softmax", softmax::new),
-    ("SpaceToDepth", depth_to_space::space_to_depth),
-    ("Sqrt", unary::sqrt),
-    ("Squeeze", squeeze::squeeze),
-    ("Sub", arithmetic::sub),
-    ("Tanh", unary::tanh),
-    ("TopK", top_k::new),
-    ("Transpose", transpose::new),
-    ("Unsqueeze", squeeze::unsqueeze),
-    ("Upsample", resize::upsample),
-    ("Where", compare::choose),
+/// Operators and what makes them.
+type Table = &'static [(&'static str, Build)];
+
+/// The operators of ONNX itself that compute: on floats of 16 bits in `f32`, rounded at the end.
+const COMPUTING: [Table; 6] = [
+    elementwise::OPERATORS,
+    normalization::OPERATORS,
+    products::OPERATORS,
+    quantizers::STANDARD,
+    reductions::OPERATORS,
+    windows::OPERATORS,
 ];
 
+/// The operators of ONNX itself that make, move or rename elements, whatever their type.
+const MOVING: [Table; 2] = [shapes::OPERATORS, values::OPERATORS];
+
 /// The operators of QONNX.
-const QUANTIZATION: &[(&str, Build)] = &[
-    ("BipolarQuant", bipolar_quant::new),
-    ("FloatQuant", float_quant::new),
-    ("IntQuant", quant::new),
-    ("MultiThreshold", multi_threshold::new),
-    ("Quant", quant::new),
-    ("Trunc", trunc::new),
-];
+const QUANTIZATION: [Table; 4] =
+    [quantizers::OPERATORS, products::QUANTIZED, values::QUANTIZED, windows::QUANTIZED];
 
 /// The domains under which the operators of QONNX are known, old ones included.
 pub(crate) const QUANTIZATION_DOMAINS: [&str; 4] =
     ["qonnx.custom_op.general", "onnx.brevitas", "finn", "finn.custom_op.general"];
 
+/// The domain of ONNX's own operators with their channels last.
+const CHANNELS_LAST_DOMAIN: &str = "qonnx.custom_op.channels_last";
+
 /// The version that is taken for ONNX itself if a file does not say (qonnx's choice).
 pub(crate) const DEFAULT_VERSION: i64 = 11;
 
 /// The newest version of ONNX's operator set that the operators were written after.
-const NEWEST_VERSION: i64 = 25;
+const NEWEST_VERSION: i64 = 28;
 
 /// Makes the operator of a node.
 pub(crate) fn build(
@@ -296,22 +239,33 @@ pub(crate) fn build(
     mut attributes: Attributes<'_>,
 ) -> Result<Box<dyn Operator>, Fault> {
     let version = attributes.version();
-    let standard = matches!(domain, "" | "ai.onnx");
-    let known = if standard {
-        STANDARD
-    } else if QUANTIZATION_DOMAINS.contains(&domain) {
-        QUANTIZATION
-    } else {
-        &[]
+    let find = |tables: &[Table]| {
+        tables
+            .iter()
+            .copied()
+            .flatten()
+            .find(|(name, _)| *name == operator)
+            .map(|(_, build)| *build)
     };
-    let found = known.iter().find(|(name, _)| *name == operator);
+    let standard = matches!(domain, "" | "ai.onnx");
+    let (found, computing) = if standard {
+        let computing = find(&COMPUTING);
+        (computing.or_else(|| find(&MOVING)), computing.is_some())
+    } else if QUANTIZATION_DOMAINS.contains(&domain) {
+        (find(&QUANTIZATION), false)
+    } else if domain == CHANNELS_LAST_DOMAIN {
+        (find(&[windows::CHANNELS_LAST]), false)
+    } else {
+        (None, false)
+    };
     let in_range = version >= 1 && (!standard || version <= NEWEST_VERSION);
-    let Some((_, build)) = found.filter(|_| in_range) else {
-        let all: Vec<&str> = STANDARD.iter().chain(QUANTIZATION).map(|(name, _)| *name).collect();
+    let Some(build) = found.filter(|_| in_range) else {
+        let all = COMPUTING.iter().chain(&MOVING).chain(&QUANTIZATION).copied().flatten();
+        let all: Vec<&str> = all.map(|(name, _)| *name).collect();
         let near = if found.is_none() { nearest(operator, &all).into_iter().next() } else { None };
         return Err(Fault::UnknownOperator { version, near });
     };
     let operator = build(&mut attributes)?;
     attributes.finish()?;
-    Ok(operator)
+    Ok(if computing { half::in_f32(operator) } else { operator })
 }

@@ -7,7 +7,7 @@ pub(crate) use grid::{Grid, Kind, Scale, examine};
 use std::sync::Arc;
 
 use crate::error::Fault;
-use crate::value::{DType, Data, Element, Value};
+use crate::value::{DType, Data, Element, Value, widened};
 
 /// A value and what its producer says about it.
 #[derive(Clone, Debug)]
@@ -77,6 +77,7 @@ impl Tensor {
             Data::U32(values) => Arc::new(values.iter().map(|&v| v as f32).collect()),
             Data::U64(values) => Arc::new(values.iter().map(|&v| v as f32).collect()),
             Data::Bool(_) => return Err(Fault::dtype(what, DType::Bool, "a number")),
+            small => return Tensor::of(self.shape().to_vec(), widened(small)).to_f32(what),
         })
     }
 

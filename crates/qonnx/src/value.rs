@@ -1,7 +1,18 @@
 //! Tensors as they go into a model and come out of it.
 
+mod small;
+mod stored;
+
+pub use small::{
+    F4E2M1, F6E2M3, F6E3M2, F8E4M3, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4,
+};
+pub(crate) use small::{Narrowing, low_bits, narrowed, sticky, unpack, widened};
+pub(crate) use stored::value_of;
+
 use std::fmt;
 use std::sync::Arc;
+
+use half::{bf16, f16};
 
 use crate::error::{Error, Fault};
 
@@ -28,6 +39,20 @@ pub enum DType {
     U32,
     U64,
     Bool,
+    F16,
+    Bf16,
+    F8E4M3,
+    F8E4M3Fnuz,
+    F8E5M2,
+    F8E5M2Fnuz,
+    F8E8M0,
+    F6E2M3,
+    F6E3M2,
+    F4E2M1,
+    I4,
+    U4,
+    I2,
+    U2,
 }
 
 /// The elements of a tensor, by their type.
@@ -46,6 +71,20 @@ pub enum Data {
     U32(Arc<Vec<u32>>),
     U64(Arc<Vec<u64>>),
     Bool(Arc<Vec<bool>>),
+    F16(Arc<Vec<f16>>),
+    Bf16(Arc<Vec<bf16>>),
+    F8E4M3(Arc<Vec<F8E4M3>>),
+    F8E4M3Fnuz(Arc<Vec<F8E4M3Fnuz>>),
+    F8E5M2(Arc<Vec<F8E5M2>>),
+    F8E5M2Fnuz(Arc<Vec<F8E5M2Fnuz>>),
+    F8E8M0(Arc<Vec<F8E8M0>>),
+    F6E2M3(Arc<Vec<F6E2M3>>),
+    F6E3M2(Arc<Vec<F6E3M2>>),
+    F4E2M1(Arc<Vec<F4E2M1>>),
+    I4(Arc<Vec<I4>>),
+    U4(Arc<Vec<U4>>),
+    I2(Arc<Vec<I2>>),
+    U2(Arc<Vec<U2>>),
 }
 
 /// A type that a tensor can hold.
@@ -129,6 +168,21 @@ impl Value {
             Ok(data) => Ok(Arc::unwrap_or_clone(data)),
             Err(data) => Err(Self { shape: self.shape, data }),
         }
+    }
+
+    /// Returns the elements as `f64`, truth values as 0 and 1; integers beyond 2^53 are rounded.
+    pub fn to_f64(&self) -> Vec<f64> {
+        macro_rules! by_type {
+            ($($variant:ident)*) => {
+                match widened(&self.data) {
+                    $(Data::$variant(values) => values.iter().map(|&v| v as f64).collect(),)*
+                    Data::Bool(values) => values.iter().map(|&v| f64::from(u8::from(v))).collect(),
+                    // Wider types are all there are after widening.
+                    other => unreachable!("{}", other.dtype()),
+                }
+            };
+        }
+        by_type!(F32 F64 I8 I16 I32 I64 U8 U16 U32 U64)
     }
 
     /// Takes the tensor apart.
@@ -267,6 +321,20 @@ elements! {
     U32 u32, "uint32";
     U64 u64, "uint64";
     Bool bool, "bool";
+    F16 f16, "float16";
+    Bf16 bf16, "bfloat16";
+    F8E4M3 F8E4M3, "float8e4m3fn";
+    F8E4M3Fnuz F8E4M3Fnuz, "float8e4m3fnuz";
+    F8E5M2 F8E5M2, "float8e5m2";
+    F8E5M2Fnuz F8E5M2Fnuz, "float8e5m2fnuz";
+    F8E8M0 F8E8M0, "float8e8m0";
+    F6E2M3 F6E2M3, "float6e2m3";
+    F6E3M2 F6E3M2, "float6e3m2";
+    F4E2M1 F4E2M1, "float4e2m1";
+    I4 I4, "int4";
+    U4 U4, "uint4";
+    I2 I2, "int2";
+    U2 U2, "uint2";
 }
 
 impl Data {

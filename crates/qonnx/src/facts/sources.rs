@@ -132,8 +132,12 @@ pub(super) fn of_integers(dtype: DType) -> Option<Format> {
         DType::U8 => (8, false),
         DType::U16 => (16, false),
         DType::U32 => (32, false),
+        DType::I4 => (4, true),
+        DType::I2 => (2, true),
+        DType::U4 => (4, false),
+        DType::U2 => (2, false),
         DType::Bool => (1, false),
-        DType::F32 | DType::F64 | DType::I64 | DType::U64 => return None,
+        _ => return None,
     };
     integer(bits, signed, false)
 }

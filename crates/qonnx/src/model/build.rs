@@ -8,11 +8,12 @@ use fewbit_onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use fewbit_onnx::tensor::TensorValue;
 
 use super::{Model, Place, Step, TensorInfo};
-use crate::attributes::{Attributes, value_of};
+use crate::attributes::Attributes;
 use crate::error::{Error, Fault, NodeLabel};
 use crate::ops::{self, Context, Inputs};
 use crate::options::Options;
 use crate::tensor::Tensor;
+use crate::value::value_of;
 
 /// Elements that constants may have in all, beside [`GROWTH`] for each that is stored.
 const CONSTANTS: usize = 1 << 24;

@@ -293,7 +293,7 @@ fn huge_results_are_refused() {
     }
 }
 
-const OPERATORS: [(&str, &str); 48] = [
+const OPERATORS: &[(&str, &str)] = &[
     ("", "Abs"),
     ("", "Add"),
     ("", "ArgMax"),
@@ -337,12 +337,86 @@ const OPERATORS: [(&str, &str); 48] = [
     ("", "SpaceToDepth"),
     ("", "Resize"),
     ("", "Upsample"),
+    ("", "And"),
+    ("", "ArgMin"),
+    ("", "Ceil"),
+    ("", "Celu"),
+    ("", "ConstantOfShape"),
+    ("", "ConvInteger"),
+    ("", "ConvTranspose"),
+    ("", "CumSum"),
+    ("", "DynamicQuantizeLinear"),
+    ("", "Einsum"),
+    ("", "Elu"),
+    ("", "Equal"),
+    ("", "Erf"),
+    ("", "Exp"),
+    ("", "Expand"),
+    ("", "GatherElements"),
+    ("", "GatherND"),
+    ("", "Gelu"),
+    ("", "Greater"),
+    ("", "GroupNormalization"),
+    ("", "HardSigmoid"),
+    ("", "HardSwish"),
+    ("", "Hardmax"),
+    ("", "InstanceNormalization"),
+    ("", "IsInf"),
+    ("", "IsNaN"),
+    ("", "LayerNormalization"),
+    ("", "LeakyRelu"),
+    ("", "Less"),
+    ("", "LessOrEqual"),
+    ("", "Log"),
+    ("", "LogSoftmax"),
+    ("", "MatMulInteger"),
+    ("", "Max"),
+    ("", "Mean"),
+    ("", "Min"),
+    ("", "Mish"),
+    ("", "Mod"),
+    ("", "Not"),
+    ("", "OneHot"),
+    ("", "PRelu"),
+    ("", "QLinearConv"),
+    ("", "QLinearMatMul"),
+    ("", "RMSNormalization"),
+    ("", "Range"),
+    ("", "Reciprocal"),
+    ("", "ReduceL1"),
+    ("", "ReduceLogSumExp"),
+    ("", "ReduceMax"),
+    ("", "ReduceProd"),
+    ("", "ReduceSum"),
+    ("", "ScatterElements"),
+    ("", "ScatterND"),
+    ("", "Selu"),
+    ("", "Shrink"),
+    ("", "Sign"),
+    ("", "Size"),
+    ("", "Softplus"),
+    ("", "Split"),
+    ("", "Sum"),
+    ("", "Swish"),
+    ("", "Tile"),
+    ("", "Trilu"),
+    ("", "Where"),
     (DOMAIN, "BipolarQuant"),
     (DOMAIN, "FloatQuant"),
     (DOMAIN, "MultiThreshold"),
     (DOMAIN, "Quant"),
+    (DOMAIN, "Im2Col"),
+    (DOMAIN, "MaxPoolNHWC"),
+    (DOMAIN, "QuantAvgPool2d"),
     (DOMAIN, "Trunc"),
+    (DOMAIN, "XnorPopcountMatMul"),
+    (LAST, "BatchNormalization"),
+    (LAST, "Conv"),
+    (LAST, "MaxPool"),
 ];
+
+/// The domain of operators with channels last.
+const LAST: &str = "qonnx.custom_op.channels_last";
 
 const NUMBERS: [i64; 12] = [0, 1, -1, 2, 3, -2, 1 << 31, -(1 << 31), i64::MAX, i64::MIN, 5, 7];
 
@@ -350,12 +424,25 @@ const NUMBERS: [i64; 12] = [0, 1, -1, 2, 3, -2, 1 << 31, -(1 << 31), i64::MAX, i
 fn attribute(random: &mut Random, operator: &str) -> AttributeProto {
     let windows = ["kernel_shape", "strides", "dilations", "pads"];
     let (lists, numbers): (&[&str], &[&str]) = match operator {
-        "Conv" => (&windows, &["group"]),
+        "Conv" | "ConvInteger" | "QLinearConv" => (&windows, &["group"]),
+        "ConvTranspose" => (
+            &["kernel_shape", "strides", "dilations", "pads", "output_padding", "output_shape"],
+            &["group"],
+        ),
+        "Im2Col" => (&["kernel_size", "stride", "dilations", "pad_amount"], &["pad_value"]),
+        "QuantAvgPool2d" => (&[], &["kernel", "stride", "ibits", "obits", "signed"]),
+        "Split" => (&["split"], &["axis", "num_outputs"]),
+        "Resize" => (&["axes"], &["antialias", "exclude_outside"]),
+        "CumSum" => (&[], &["exclusive", "reverse"]),
+        "GatherND" => (&[], &["batch_dims"]),
+        "Add" | "Mul" | "Equal" | "Pow" => (&[], &["broadcast", "axis"]),
         "MaxPool" => (&windows, &["ceil_mode"]),
         "AveragePool" => (&windows, &["ceil_mode", "count_include_pad"]),
         "Gemm" => (&[], &["transA", "transB"]),
         "Transpose" => (&["perm"], &[]),
-        "Squeeze" | "Unsqueeze" | "ReduceMean" => (&["axes"], &["keepdims"]),
+        "Squeeze" | "Unsqueeze" | "ReduceMean" | "ReduceSum" | "ReduceMax" => {
+            (&["axes"], &["keepdims"])
+        }
         "Slice" => (&["starts", "ends", "axes"], &[]),
         "Pad" => (&["pads", "paddings"], &[]),
         "Reshape" => (&["shape"], &["allowzero"]),
@@ -447,9 +534,10 @@ fn random_case(
     random: &mut Random,
     first: Option<&[usize]>,
 ) -> (ModelProto, Vec<(String, Value)>, Mode) {
-    let (domain, operator) = random.of(&OPERATORS);
+    let (domain, operator) = random.of(OPERATORS);
     let mut node = node(domain, operator, &[], &["y"]);
-    let mut graph = Graph::new().version("", random.of(&[1, 5, 8, 9, 11, 13, 18, 20])).output("y");
+    let mut graph =
+        Graph::new().version("", random.of(&[1, 5, 6, 8, 9, 11, 13, 18, 20, 25])).output("y");
     let mut given = Vec::new();
     let inputs = match operator {
         "FloatQuant" => 6,
@@ -458,7 +546,20 @@ fn random_case(
         "Quant" => 4,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "MatMul" | "Gather" | "Reshape"
         | "MultiThreshold" => 2,
-        "Conv" | "Gemm" => random.of(&[2, 3]),
+        "And" | "CumSum" | "Einsum" | "Equal" | "Expand" | "GatherElements" | "GatherND"
+        | "Greater" | "Less" | "LessOrEqual" | "Mod" | "PRelu" | "RMSNormalization" | "Tile"
+        | "XnorPopcountMatMul" => 2,
+        "GroupNormalization"
+        | "InstanceNormalization"
+        | "OneHot"
+        | "Range"
+        | "ScatterElements"
+        | "ScatterND"
+        | "Where" => 3,
+        "ConvInteger" | "MatMulInteger" => random.of(&[2, 3, 4]),
+        "QLinearConv" | "QLinearMatMul" => random.of(&[8, 9]),
+        "Max" | "Mean" | "Min" | "Sum" => random.of(&[1, 2, 3, 4]),
+        "Conv" | "ConvTranspose" | "Gemm" | "LayerNormalization" => random.of(&[2, 3]),
         "Concat" | "Clip" | "Slice" | "Pad" | "TopK" | "DequantizeLinear" | "QuantizeLinear" => {
             random.of(&[1, 2, 3, 4])
         }
@@ -483,6 +584,24 @@ fn random_case(
         "Quant" => vec![int("signed", 1)],
         "Trunc" => vec![string("rounding_mode", "FLOOR")],
         "MultiThreshold" => vec![string("out_dtype", "UINT2")],
+        "Einsum" => {
+            let equations = ["ij,jk->ik", "...i,...i->...", "i,j", "ijk,k->ji", "bij,bjk->bik"];
+            vec![string("equation", random.of(&equations))]
+        }
+        "GroupNormalization" => vec![int("num_groups", random.of(&[1, 1, 2, 3, 0]))],
+        "Im2Col" => vec![ints("kernel_size", &[2, 1]), ints("stride", &[1, 1])],
+        "QuantAvgPool2d" => {
+            let numbers = [("kernel", 2), ("stride", 1), ("ibits", 4), ("obits", 3), ("signed", 0)];
+            numbers.map(|(name, value)| int(name, value)).to_vec()
+        }
+        "Pad" => vec![string("mode", random.of(&["constant", "edge", "reflect", "wrap"]))],
+        "Resize" => vec![
+            string("mode", random.of(&["nearest", "linear", "cubic"])),
+            string(
+                "coordinate_transformation_mode",
+                random.of(&["half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize"]),
+            ),
+        ],
         _ => vec![],
     };
     for _ in 0..random.of(&[0, 0, 1, 1, 2]) {
@@ -540,7 +659,8 @@ fn batches_of_anything() {
         item.retain(|&extent| extent > 0);
         let first = [&[1], &item[..]].concat();
         let (model, given, mode) = random_case(&mut random, Some(&first));
-        if model.graph.as_ref().unwrap().node[0].op_type() == "Shape" {
+        // What asks for sizes is about the whole batch.
+        if ["Shape", "Size"].contains(&model.graph.as_ref().unwrap().node[0].op_type()) {
             continue;
         }
         let Ok(model) = Model::from_proto(&model, Options { mode, ..Options::default() }) else {

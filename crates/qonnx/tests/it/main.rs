@@ -11,6 +11,7 @@ mod networks;
 mod onnx_backend;
 mod plans;
 mod prove;
+mod qonnx_operators;
 mod zoo;
 
 use std::path::{Path, PathBuf};
