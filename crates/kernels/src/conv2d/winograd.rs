@@ -111,67 +111,93 @@ const B3: f32 = B * B * B;
 const SCALES: [f32; 3] =
     [1.0 / (A2 * B2), 1.0 / (2.0 * A2 * (A2 - B2)), 1.0 / (2.0 * B2 * (B2 - A2))];
 
-/// Values of six data of one direction at the points, so that products with those of [`taps`] or [`places`] can be read by
-/// [`read_tile`] or [`read_taps`].
-#[inline(always)]
-fn data([d0, d1, d2, d3, d4, d5]: &[Lane; PATCH]) -> [Lane; PATCH] {
-    [
-        lane!(i => (A2 * B2) * d0[i] - (A2 + B2) * d2[i] + d4[i]),
-        lane!(i => (d4[i] - B2 * d2[i]) + A * (d3[i] - B2 * d1[i])),
-        lane!(i => (d4[i] - B2 * d2[i]) - A * (d3[i] - B2 * d1[i])),
-        lane!(i => (d4[i] - A2 * d2[i]) + B * (d3[i] - A2 * d1[i])),
-        lane!(i => (d4[i] - A2 * d2[i]) - B * (d3[i] - A2 * d1[i])),
-        lane!(i => (A2 * B2) * d1[i] - (A2 + B2) * d3[i] + d5[i]),
-    ]
+/// A function of one direction. A type, not a closure or a function: calls of those are not always inlined, and then lose the
+/// instruction set of their caller.
+trait Along<const FROM: usize, const TO: usize> {
+    fn along(row: &[Lane; FROM]) -> [Lane; TO];
+}
+
+/// Values of six data of one direction at the points, so that products with those of [`Filter`] or [`Places`] can be read by
+/// [`ReadTile`] or [`ReadTaps`].
+struct Data;
+
+impl Along<PATCH, PATCH> for Data {
+    #[inline(always)]
+    fn along([d0, d1, d2, d3, d4, d5]: &[Lane; PATCH]) -> [Lane; PATCH] {
+        [
+            lane!(i => (A2 * B2) * d0[i] - (A2 + B2) * d2[i] + d4[i]),
+            lane!(i => (d4[i] - B2 * d2[i]) + A * (d3[i] - B2 * d1[i])),
+            lane!(i => (d4[i] - B2 * d2[i]) - A * (d3[i] - B2 * d1[i])),
+            lane!(i => (d4[i] - A2 * d2[i]) + B * (d3[i] - A2 * d1[i])),
+            lane!(i => (d4[i] - A2 * d2[i]) - B * (d3[i] - A2 * d1[i])),
+            lane!(i => (A2 * B2) * d1[i] - (A2 + B2) * d3[i] + d5[i]),
+        ]
+    }
 }
 
 /// The scaled values of three taps at the points.
-#[inline(always)]
-fn taps([g0, g1, g2]: &[Lane; TAPS]) -> [Lane; PATCH] {
-    let [at_0, at_a, at_b] = SCALES;
-    [
-        lane!(i => at_0 * g0[i]),
-        lane!(i => at_a * ((g0[i] + A2 * g2[i]) + A * g1[i])),
-        lane!(i => at_a * ((g0[i] + A2 * g2[i]) - A * g1[i])),
-        lane!(i => at_b * ((g0[i] + B2 * g2[i]) + B * g1[i])),
-        lane!(i => at_b * ((g0[i] + B2 * g2[i]) - B * g1[i])),
-        *g2,
-    ]
+struct Filter;
+
+impl Along<TAPS, PATCH> for Filter {
+    #[inline(always)]
+    fn along([g0, g1, g2]: &[Lane; TAPS]) -> [Lane; PATCH] {
+        let [at_0, at_a, at_b] = SCALES;
+        [
+            lane!(i => at_0 * g0[i]),
+            lane!(i => at_a * ((g0[i] + A2 * g2[i]) + A * g1[i])),
+            lane!(i => at_a * ((g0[i] + A2 * g2[i]) - A * g1[i])),
+            lane!(i => at_b * ((g0[i] + B2 * g2[i]) + B * g1[i])),
+            lane!(i => at_b * ((g0[i] + B2 * g2[i]) - B * g1[i])),
+            *g2,
+        ]
+    }
 }
 
-/// The scaled values of four places at the points, as [`taps`].
-#[inline(always)]
-fn places([g0, g1, g2, g3]: &[Lane; TILE]) -> [Lane; PATCH] {
-    let [at_0, at_a, at_b] = SCALES;
-    [
-        lane!(i => at_0 * g0[i]),
-        lane!(i => at_a * ((g0[i] + A2 * g2[i]) + (A * g1[i] + A3 * g3[i]))),
-        lane!(i => at_a * ((g0[i] + A2 * g2[i]) - (A * g1[i] + A3 * g3[i]))),
-        lane!(i => at_b * ((g0[i] + B2 * g2[i]) + (B * g1[i] + B3 * g3[i]))),
-        lane!(i => at_b * ((g0[i] + B2 * g2[i]) - (B * g1[i] + B3 * g3[i]))),
-        *g3,
-    ]
+/// The scaled values of four places at the points, as [`Filter`].
+struct Places;
+
+impl Along<TILE, PATCH> for Places {
+    #[inline(always)]
+    fn along([g0, g1, g2, g3]: &[Lane; TILE]) -> [Lane; PATCH] {
+        let [at_0, at_a, at_b] = SCALES;
+        [
+            lane!(i => at_0 * g0[i]),
+            lane!(i => at_a * ((g0[i] + A2 * g2[i]) + (A * g1[i] + A3 * g3[i]))),
+            lane!(i => at_a * ((g0[i] + A2 * g2[i]) - (A * g1[i] + A3 * g3[i]))),
+            lane!(i => at_b * ((g0[i] + B2 * g2[i]) + (B * g1[i] + B3 * g3[i]))),
+            lane!(i => at_b * ((g0[i] + B2 * g2[i]) - (B * g1[i] + B3 * g3[i]))),
+            *g3,
+        ]
+    }
 }
 
 /// Four places from the products at the points.
-#[inline(always)]
-fn read_tile([m0, m1, m2, m3, m4, m5]: &[Lane; PATCH]) -> [Lane; TILE] {
-    [
-        lane!(i => m0[i] + (m1[i] + m2[i]) + (m3[i] + m4[i])),
-        lane!(i => A * (m1[i] - m2[i]) + B * (m3[i] - m4[i])),
-        lane!(i => A2 * (m1[i] + m2[i]) + B2 * (m3[i] + m4[i])),
-        lane!(i => A3 * (m1[i] - m2[i]) + B3 * (m3[i] - m4[i]) + m5[i]),
-    ]
+struct ReadTile;
+
+impl Along<PATCH, TILE> for ReadTile {
+    #[inline(always)]
+    fn along([m0, m1, m2, m3, m4, m5]: &[Lane; PATCH]) -> [Lane; TILE] {
+        [
+            lane!(i => m0[i] + (m1[i] + m2[i]) + (m3[i] + m4[i])),
+            lane!(i => A * (m1[i] - m2[i]) + B * (m3[i] - m4[i])),
+            lane!(i => A2 * (m1[i] + m2[i]) + B2 * (m3[i] + m4[i])),
+            lane!(i => A3 * (m1[i] - m2[i]) + B3 * (m3[i] - m4[i]) + m5[i]),
+        ]
+    }
 }
 
 /// Three taps from the products at the points.
-#[inline(always)]
-fn read_taps([m0, m1, m2, m3, m4, m5]: &[Lane; PATCH]) -> [Lane; TAPS] {
-    [
-        lane!(i => m0[i] + (m1[i] + m2[i]) + (m3[i] + m4[i])),
-        lane!(i => A * (m1[i] - m2[i]) + B * (m3[i] - m4[i])),
-        lane!(i => A2 * (m1[i] + m2[i]) + B2 * (m3[i] + m4[i]) + m5[i]),
-    ]
+struct ReadTaps;
+
+impl Along<PATCH, TAPS> for ReadTaps {
+    #[inline(always)]
+    fn along([m0, m1, m2, m3, m4, m5]: &[Lane; PATCH]) -> [Lane; TAPS] {
+        [
+            lane!(i => m0[i] + (m1[i] + m2[i]) + (m3[i] + m4[i])),
+            lane!(i => A * (m1[i] - m2[i]) + B * (m3[i] - m4[i])),
+            lane!(i => A2 * (m1[i] + m2[i]) + B2 * (m3[i] + m4[i]) + m5[i]),
+        ]
+    }
 }
 
 /// Where the values of a square lie, each with its channels: pixels of an image with the channels last, or the points of a tile.
@@ -212,9 +238,8 @@ struct Channels<'a> {
 
 /// Applies a function of one direction to the rows, then to the columns; writes as many rows and columns as `size` says.
 #[inline(always)]
-fn both_ways<const FROM: usize, const TO: usize>(
+fn both_ways<A: Along<FROM, TO>, const FROM: usize, const TO: usize>(
     from: &Channels<'_>,
-    along: impl Fn(&[Lane; FROM]) -> [Lane; TO],
     out: &mut [u32],
     to: Square,
     size: (usize, usize),
@@ -225,13 +250,13 @@ fn both_ways<const FROM: usize, const TO: usize>(
         for j in 0..FROM {
             row[j] = load(from.words, from.at.at(i, j, from.first));
         }
-        let row = along(&row);
+        let row = A::along(&row);
         for j in 0..TO {
             rows[j][i] = row[j];
         }
     }
     for j in 0..TO.min(size.1) {
-        let column = along(&rows[j]);
+        let column = A::along(&rows[j]);
         for i in 0..TO.min(size.0) {
             store(out, to.at(i, j, from.first), &column[i]);
         }
@@ -265,7 +290,7 @@ multiversion! {
     fn patch_at_points(level, image: &[u32], from: Square, channels: usize, out: &mut [u32], to: Square) {
         for channel in (0..channels).step_by(LANES) {
             let from = Channels { words: image, at: from, first: channel };
-            both_ways(&from, data, out, to, (PATCH, PATCH));
+            both_ways::<Data, _, _>(&from, out, to, (PATCH, PATCH));
         }
     }
 }

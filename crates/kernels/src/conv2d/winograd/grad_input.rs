@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::{
-    Channels, LANES, PATCH, POINTS, Square, TAPS, TILE, Tiles, both_ways, image_at_points,
-    patch_at_points, pays, read_tile, taps,
+    Channels, Filter, LANES, PATCH, POINTS, ReadTile, Square, TAPS, TILE, Tiles, both_ways,
+    image_at_points, patch_at_points, pays,
 };
 use crate::conv2d::Conv2dShape;
 use crate::conv2d::forward::to_planes;
@@ -134,7 +134,7 @@ multiversion! {
         let from = Square::of_pixels((0, 0), TAPS, COLUMNS);
         for channel in (0..COLUMNS).step_by(LANES) {
             let from = Channels { words: by_tap, at: from, first: channel };
-            both_ways(&from, taps, out, to, (PATCH, PATCH));
+            both_ways::<Filter, _, _>(&from, out, to, (PATCH, PATCH));
         }
     }
 }
@@ -144,7 +144,7 @@ multiversion! {
     fn tile_of_sums(level, sums: &[u32], from: Square, out: &mut [u32], to: Square, size: (usize, usize)) {
         for channel in (0..COLUMNS).step_by(LANES) {
             let from = Channels { words: sums, at: from, first: channel };
-            both_ways(&from, read_tile, out, to, size);
+            both_ways::<ReadTile, _, _>(&from, out, to, size);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    AtPoints, Channels, LANES, PATCH, POINTS, Square, TAPS, TILE, Tiles, both_ways,
-    image_at_points, patch_at_points, pays, places, read_taps,
+    AtPoints, Channels, LANES, PATCH, POINTS, Places, ReadTaps, Square, TAPS, TILE, Tiles,
+    both_ways, image_at_points, patch_at_points, pays,
 };
 use crate::conv2d::Conv2dShape;
 use crate::conv2d::grad_weight::add_parts;
@@ -160,7 +160,7 @@ multiversion! {
     fn tile_at_points(level, image: &[u32], from: Square, channels: usize, out: &mut [u32], to: Square) {
         for channel in (0..channels).step_by(LANES) {
             let from = Channels { words: image, at: from, first: channel };
-            both_ways(&from, places, out, to, (PATCH, PATCH));
+            both_ways::<Places, _, _>(&from, out, to, (PATCH, PATCH));
         }
     }
 }
@@ -171,7 +171,7 @@ multiversion! {
         let to = Square::of_pixels((0, 0), TAPS, channels);
         for channel in (0..channels).step_by(LANES) {
             let from = Channels { words: sums, at: from, first: channel };
-            both_ways(&from, read_taps, taps, to, (TAPS, TAPS));
+            both_ways::<ReadTaps, _, _>(&from, taps, to, (TAPS, TAPS));
         }
     }
 }
