@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    cost, data, eval, export, formats, networks, prove, recipes, run, train, verify,
+    cost, data, diff, eval, export, formats, networks, prove, recipes, run, train, verify,
 };
 
 /// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
@@ -63,6 +63,9 @@ pub enum Command {
     /// Count what a network costs: multiply-accumulates, bits, bit operations and gates
     #[command(after_help = help(cost::EXAMPLES, cost::NOTES))]
     Cost(cost::CostArgs),
+    /// Compare two models on the same inputs, or a model with stored tensors: where do they part?
+    #[command(after_help = help(diff::EXAMPLES, diff::NOTES))]
+    Diff(diff::DiffArgs),
     /// Explain a number format: range, values, encoding and decoding
     #[command(after_help = help(formats::EXAMPLES, ""))]
     Formats(formats::FormatsArgs),

@@ -3,6 +3,7 @@
 pub mod cost;
 pub mod data;
 pub mod dataset;
+pub mod diff;
 pub mod eval;
 pub mod export;
 pub mod formats;

@@ -19,6 +19,7 @@ mod networks;
 mod program;
 mod progress;
 mod runs;
+mod tensors;
 mod verification;
 
 use std::process::ExitCode;

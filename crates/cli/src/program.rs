@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::command_line::{self, Cli, Command, Common};
 use crate::commands::{
-    cost, data, eval, export, formats, networks, prove, recipes, run as run_command, train, verify,
+    cost, data, diff, eval, export, formats, networks, prove, recipes, run as run_command, train,
+    verify,
 };
 use crate::console::{self, Console, Verbosity};
 use crate::failure::{Failure, Hint, Outcome};
@@ -101,6 +102,7 @@ fn dispatch(command: &Command, console: &Console) -> Outcome<Report> {
         Command::Prove(args) => prove::run(args, console),
         Command::Run(args) => run_command::run(args, console),
         Command::Cost(args) => cost::run(args),
+        Command::Diff(args) => diff::run(args, console),
         Command::Formats(args) => formats::run(args),
         Command::Networks(args) => networks::run(args, console),
         Command::Data(args) => data::run(args, console),

@@ -7,7 +7,8 @@ use std::path::Path;
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::proto::ModelProto;
+use crate::proto::{ModelProto, TensorProto};
+use crate::tensor::TensorValue;
 use crate::wire::{self, UnknownField};
 use crate::{Error, ErrorKind};
 
@@ -61,6 +62,30 @@ pub fn read_model(path: &Path) -> Result<ModelProto, Error> {
 /// # Errors
 /// [`ErrorKind::Io`], and those of [`decode`], with the file's name.
 pub fn read(path: &Path) -> Result<Decoded, Error> {
+    decode(bytes_of(path)?).map_err(|error| error.in_file(path))
+}
+
+/// Reads a tensor that is stored by itself, as the conformance tests of ONNX and `onnx.save_tensor` store them; gives its name, too.
+///
+/// # Errors
+/// [`ErrorKind::Io`], [`ErrorKind::Malformed`] for a file that is something else, and those of [`TensorValue::from_proto`].
+pub fn read_tensor(path: &Path) -> Result<(String, TensorValue), Error> {
+    let decoded = || {
+        let bytes = Bytes::from(bytes_of(path)?);
+        let unknown = wire::scan_tensor(&bytes)?;
+        let tensor = TensorProto::decode(bytes).map_err(Error::protobuf)?;
+        // Messages of other kinds have fields that no tensor has, or no element type.
+        if !unknown.is_empty() || tensor.data_type.is_none() {
+            return Err(Error::malformed("the file is no tensor").expected("an ONNX TensorProto"));
+        }
+        let value = TensorValue::from_proto(&tensor)?;
+        Ok((tensor.name().to_owned(), value))
+    };
+    decoded().map_err(|error: Error| error.in_file(path))
+}
+
+/// Reads a whole file of a bearable size.
+fn bytes_of(path: &Path) -> Result<Vec<u8>, Error> {
     // Asked first: opening a pipe would wait for somebody to write into it.
     let metadata = fs::metadata(path).map_err(|source| Error::io("open", path, source))?;
     if !metadata.is_file() {
@@ -73,7 +98,7 @@ pub fn read(path: &Path) -> Result<Decoded, Error> {
     file.take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(|source| Error::io("read", path, source))?;
-    decode(bytes).map_err(|error| error.in_file(path))
+    Ok(bytes)
 }
 
 /// Decodes the bytes of a file. The model's tensors are slices of them.

@@ -15,7 +15,7 @@
 pub mod proto;
 
 mod file;
-pub use file::{Decoded, decode, encode, read, read_model, write_model};
+pub use file::{Decoded, decode, encode, read, read_model, read_tensor, write_model};
 mod wire;
 pub use wire::UnknownField;
 

@@ -37,8 +37,17 @@ pub struct UnknownField {
 
 /// Walks the fields of a model. Returns those that decoding would lose.
 pub(crate) fn scan(bytes: &[u8]) -> Result<Vec<UnknownField>, Error> {
+    scan_as(Message::Model, bytes)
+}
+
+/// The same for a tensor that is stored by itself.
+pub(crate) fn scan_tensor(bytes: &[u8]) -> Result<Vec<UnknownField>, Error> {
+    scan_as(Message::Tensor, bytes)
+}
+
+fn scan_as(message: Message, bytes: &[u8]) -> Result<Vec<UnknownField>, Error> {
     let mut scan =
-        Scan { bytes, offset: 0, memory: 0, unknown: BTreeMap::new(), path: vec![Message::Model] };
+        Scan { bytes, offset: 0, memory: 0, unknown: BTreeMap::new(), path: vec![message] };
     scan.message(bytes.len())?;
     let unknown = scan.unknown.into_iter();
     Ok(unknown

@@ -170,6 +170,11 @@ impl Value {
         }
     }
 
+    /// Returns the same numbers as `f32` or as integers of 8 bits, if they are floats or integers of fewer bits; others stay as they are.
+    pub fn widened(&self) -> Self {
+        Self::of(self.shape.clone(), widened(&self.data))
+    }
+
     /// Returns the elements as `f64`, truth values as 0 and 1; integers beyond 2^53 are rounded.
     pub fn to_f64(&self) -> Vec<f64> {
         macro_rules! by_type {

@@ -28,6 +28,10 @@ pub const EXAMPLES: &[Example] = &[
         lines: "fewbit data save glyphs --limit 10 -o images.npy\n\
                 fewbit run network.onnx --input images.npy --output out.npy",
     },
+    Example {
+        purpose: "what every activation quantizer gives",
+        lines: "fewbit run network.onnx --input images.npy --tensor '*.act_quant.out' -o inner.npz",
+    },
 ];
 
 /// Flags of `run`.
@@ -36,15 +40,16 @@ pub struct RunArgs {
     /// The file to run
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
-    /// An input: a .npy file, with the input's name where there are several, or a .npz file with
-    /// one array per input
+    /// An input: a .npy or .pb file (NumPy array, ONNX tensor), with the input's name where there are
+    /// several, or a .npz file with one array per input
     #[arg(long, short, value_name = "[NAME=]FILE")]
     pub input: Vec<String>,
     /// Where to write: .npy for one tensor, .npz for any number
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Also keep this inner tensor; --output is then a .npz file
-    #[arg(long, value_name = "NAME")]
+    /// Also keep this inner tensor, or all whose names match a pattern with * and ?; --output is then a
+    /// .npz file
+    #[arg(long, value_name = "NAME|PATTERN")]
     pub tensor: Vec<String>,
     /// Images per batch; the result does not depend on it [default: 100 for a dataset, else all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

@@ -40,6 +40,7 @@ fn keys_are_stable() {
         ("prove", "prove json.onnx"),
         ("run", "run json.onnx --dataset glyphs --limit 100"),
         ("cost", "cost json.onnx"),
+        ("diff", "diff json.onnx json.onnx --dataset glyphs --limit 20"),
         ("formats", "formats"),
         ("formats_e3m1", "formats e3m1 --encode 1.3 --decode 0x12"),
         ("data_list", "data list"),

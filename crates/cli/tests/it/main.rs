@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cost;
+mod diff;
 mod examples;
 mod harness;
 mod help;

@@ -6,3 +6,4 @@ mod damage;
 mod external_data;
 mod files;
 mod round_trip;
+mod stored_tensors;

@@ -14,6 +14,7 @@ use crate::console::{Console, counted, escape, grouped, seconds};
 use crate::executor::Executor;
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
+use crate::tensors;
 
 /// Images per batch, if the user does not say.
 const BATCH: usize = 100;
@@ -27,7 +28,8 @@ pub fn run(
 ) -> Outcome<Finished> {
     let dataset = open_images(name, &args.datadir, Split::Test, args.limit, console)?;
     let batch = args.batch.map_or(BATCH, |batch| batch as usize);
-    let keep: Vec<&str> = args.tensor.iter().map(String::as_str).collect();
+    let kept = tensors::matching(executor, &args.tensor)?;
+    let keep: Vec<&str> = kept.iter().map(String::as_str).collect();
     let loader = Loader::new(&dataset, LoaderConfig::in_order(batch))?;
     let total = dataset.len() as u64;
     let started = Instant::now();
