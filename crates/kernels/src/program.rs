@@ -14,6 +14,8 @@
 //! program promises its sinks (that codes fit their words) is checked when they are written: a run in which it does not
 //! hold says so, and its outputs are to be computed in another way.
 
+#[cfg(target_arch = "x86_64")]
+mod chain;
 mod form;
 mod pool;
 mod product;
@@ -102,6 +104,9 @@ pub struct Program {
     work: usize,
     /// Images that one thread computes together.
     together: usize,
+    /// How the steps of each stage are done in registers, where they can be.
+    #[cfg(target_arch = "x86_64")]
+    chains: Vec<Option<chain::Chain>>,
     workspaces: Mutex<Vec<run::Workspace>>,
 }
 
@@ -124,7 +129,25 @@ impl Program {
         let together = run::images_together(&stages, &forms);
         let level = Level::current();
         let workspaces = Mutex::default();
-        Self { level, input, forms, stages, outputs, work, together, workspaces }
+        #[cfg(target_arch = "x86_64")]
+        let chains = {
+            let registers = matches!(level, Level::Avx512(_) | Level::Avx512VnniBf16(_));
+            let chain =
+                |stage: &Stage| registers.then(|| chain::Chain::new(stage, &forms)).flatten();
+            stages.iter().map(chain).collect()
+        };
+        Self {
+            level,
+            input,
+            forms,
+            stages,
+            outputs,
+            work,
+            together,
+            #[cfg(target_arch = "x86_64")]
+            chains,
+            workspaces,
+        }
     }
 
     /// Returns the instruction set that the program was made for.

@@ -60,6 +60,16 @@ impl Window {
         self.form
     }
 
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
     pub(super) fn check(&self, form: &Form, stage: &Stage) {
         assert_eq!((self.shape.h, self.shape.w), form.size(), "images of a pooling");
         assert_eq!(Some(stage.size), self.shape.output_size(), "result of a pooling");

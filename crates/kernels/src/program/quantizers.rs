@@ -2,6 +2,8 @@
 
 use fewbit_formats::FloatFormat;
 
+#[cfg(target_arch = "x86_64")]
+use super::chain::Rounding;
 use crate::isa::{Level, multiversion};
 use crate::quantize::{Bounds, Fast, Round, fast};
 
@@ -37,7 +39,8 @@ impl Minifloat {
         self.factor
     }
 
-    /// The bits of the smallest and the largest exponent that count, and what makes such bits the number by which values are rounded.
+    /// Exponents as the registers need them: the smallest and the largest that count, and what makes the bits of one the number by
+    /// which values are rounded.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn exponents(&self) -> (i32, i32, i32) {
         (self.step.smallest, self.step.largest, self.step.offset)
@@ -47,6 +50,46 @@ impl Minifloat {
     #[cfg(target_arch = "x86_64")]
     pub(super) fn limits(&self) -> (f32, f32) {
         (self.clip.min, self.clip.max)
+    }
+
+    /// Stored bits of the mantissa.
+    #[cfg(target_arch = "x86_64")]
+    fn mantissa(&self) -> i32 {
+        23 - (self.step.offset >> 23)
+    }
+
+    /// Significant bits of what it rounds to.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn significant_bits(&self) -> u32 {
+        self.mantissa() as u32 + 1
+    }
+
+    /// The smallest number above 0 that it rounds to.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn grain(&self) -> f64 {
+        f64::from(f32::from_bits(self.step.smallest as u32)) / 2.0_f64.powi(self.mantissa())
+    }
+
+    /// How numbers are rounded that are those of this format over `factor`, a power of two. `None` if that leaves the range of f32, or
+    /// if clipping first gives something else.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn rounding(&self, factor: f32, positive: bool) -> Option<Rounding> {
+        let (min, max) = (self.clip.min / factor, self.clip.max / factor);
+        let moves = |limit: f32| self.step.round(limit) != limit;
+        let tiny = self.grain() < 2.0_f64.powi(-100);
+        if tiny || moves(self.clip.min) || moves(self.clip.max) || !(min == 0.0 || min.is_normal())
+        {
+            return None;
+        }
+        // Between the smallest exponent and that of the maximum, all must be numbers.
+        let exponent = |v: f32| (v.to_bits() >> 23 & 0xff) as i32;
+        let smallest = (self.step.smallest >> 23) - (exponent(factor) - 127);
+        let offset = self.step.offset >> 23;
+        let inside =
+            max.is_normal() && smallest >= 1 && exponent(max).max(smallest) + offset <= 254;
+        // One and a half times the power of two: negative numbers, too, leave the sum in the same binade.
+        let offset = (offset << 23) + (1 << 22);
+        inside.then_some(Rounding { min, max, positive, smallest: smallest << 23, offset })
     }
 
     pub(super) fn apply(&self, level: Level, block: &mut [f32]) {

@@ -3,11 +3,11 @@
 
 use std::arch::x86_64::*;
 
+use super::chain::{Chain, Op};
 use super::form::{Element, Form};
 use super::quantizers::exact_reciprocal;
-use super::{Sink, Source, Stage, Step};
+use super::{Source, Stage};
 use crate::convert::{BF16_LARGEST, BF16_SMALLEST, OFFSET};
-use crate::isa::Level;
 use crate::tile::{COLUMNS, Output};
 
 /// Lanes of a register.
@@ -16,29 +16,6 @@ const LANES: usize = 16;
 const HALVES: usize = COLUMNS / LANES;
 /// Rows that go through the registers together.
 const ROWS: usize = 4;
-
-/// True if a stage can be computed so.
-pub(super) fn can(level: Level, stage: &Stage, forms: &[Form]) -> bool {
-    let plain = |form: usize| forms[form].element() != Element::F32Pairs;
-    let step = |step: &Step| match *step {
-        Step::Each(_) => false,
-        Step::AddTensor { form, .. } => plain(form),
-        _ => true,
-    };
-    let source = match stage.source {
-        Source::Tensor { form, .. } => plain(form),
-        Source::Input => false,
-        Source::Product(_) | Source::Window(_) => true,
-    };
-    let sink = |sink: &Sink| match *sink {
-        Sink::Form(form) => plain(form),
-        Sink::Output { .. } => true,
-    };
-    matches!(level, Level::Avx512(_) | Level::Avx512VnniBf16(_))
-        && source
-        && stage.steps.iter().all(step)
-        && stage.sinks.iter().all(sink)
-}
 
 // Macros: functions with instructions of their own cannot be told to be inlined, and what is not inlined, or not unrolled, puts the
 // registers into memory.
@@ -155,31 +132,82 @@ macro_rules! with_codes {
     };
 }
 
-/// Writes integers with an offset, and gathers which of them are not from 0 to `largest` then.
-macro_rules! store_integers {
-    ($to:ident, $masks:ident, $values:ident, $wrong:ident, $shift:ident = $offset:expr, $largest:expr, $per_word:literal, |$codes:ident| $packed:expr, $store:ident, $masked:ident) => {{
-        let ($shift, largest) = (_mm512_set1_epi32($offset), _mm512_set1_epi32($largest));
+/// Gathers which values, with an offset, are not integers from 0 to a largest one.
+macro_rules! check_integers {
+    ($masks:ident, $values:ident, $wrong:ident, $offset:expr, $largest:expr) => {{
+        let (offset, largest) = (_mm512_set1_epi32($offset), _mm512_set1_epi32($largest));
         unrolled!(|ROW, HALF| {
             let v = $values[ROW][HALF];
             let codes = _mm512_cvtps_epi32(v);
             let same = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(_mm512_cvtepi32_ps(codes), v);
-            let $codes = _mm512_add_epi32(codes, $shift);
-            let fits = _mm512_mask_cmple_epu32_mask(same, $codes, largest);
+            let codes = _mm512_add_epi32(codes, offset);
+            let fits = _mm512_mask_cmple_epu32_mask(same, codes, largest);
             $wrong |= !fits & $masks[HALF];
-            let to = $to[ROW].wrapping_add(HALF * LANES / $per_word);
-            // Stores without a mask are faster.
-            if $masks[HALF] == !0 {
-                $store(to.cast(), $packed);
-            } else {
-                $masked(to.cast(), $masks[HALF], $packed);
-            }
         });
+    }};
+}
+
+/// Gathers which values are no bfloat16 that products may see.
+macro_rules! check_bf16 {
+    ($masks:ident, $values:ident, $wrong:ident) => {{
+        let magnitudes = _mm512_set1_epi32(i32::MAX);
+        let smallest = _mm512_set1_epi32(BF16_SMALLEST as i32);
+        let span = _mm512_set1_epi32((BF16_LARGEST - BF16_SMALLEST) as i32);
+        let low = _mm512_set1_epi32(0xffff);
+        unrolled!(|ROW, HALF| {
+            let bits = _mm512_castps_si512($values[ROW][HALF]);
+            let magnitude = _mm512_and_si512(bits, magnitudes);
+            let above = _mm512_sub_epi32(magnitude, smallest);
+            let outside =
+                _mm512_cmpgt_epu32_mask(above, span) & _mm512_test_epi32_mask(magnitude, magnitude);
+            $wrong |= (outside | _mm512_test_epi32_mask(bits, low)) & $masks[HALF];
+        });
+    }};
+}
+
+/// Writes integers with an offset as bytes. Stores without a mask are faster.
+macro_rules! store_bytes {
+    ($to:ident, $masks:ident, $values:ident, $offset:expr) => {{
+        let offset = _mm512_set1_epi32($offset);
+        if $masks[1] == !0 {
+            unrolled!(|ROW, HALF| {
+                let codes = _mm512_add_epi32(_mm512_cvtps_epi32($values[ROW][HALF]), offset);
+                let to = $to[ROW].wrapping_add(HALF * LANES / 4);
+                _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(codes));
+            });
+        } else {
+            unrolled!(|ROW, HALF| {
+                let codes = _mm512_add_epi32(_mm512_cvtps_epi32($values[ROW][HALF]), offset);
+                let to = $to[ROW].wrapping_add(HALF * LANES / 4);
+                _mm_mask_storeu_epi8(to.cast(), $masks[HALF], _mm512_cvtepi32_epi8(codes));
+            });
+        }
+    }};
+}
+
+/// Writes the lower halves of words.
+macro_rules! store_halves {
+    ($to:ident, $masks:ident, $values:ident, |$v:ident| $words:expr) => {{
+        if $masks[1] == !0 {
+            unrolled!(|ROW, HALF| {
+                let $v = $values[ROW][HALF];
+                let to = $to[ROW].wrapping_add(HALF * LANES / 2);
+                _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16($words));
+            });
+        } else {
+            unrolled!(|ROW, HALF| {
+                let $v = $values[ROW][HALF];
+                let to = $to[ROW].wrapping_add(HALF * LANES / 2);
+                _mm256_mask_storeu_epi16(to.cast(), $masks[HALF], _mm512_cvtepi32_epi16($words));
+            });
+        }
     }};
 }
 
 /// A block on its way.
 pub(super) struct Pass<'a> {
     pub(super) stage: &'a Stage,
+    pub(super) chain: &'a Chain,
     pub(super) forms: &'a [Form],
     pub(super) buffers: &'a [Output<'a>],
     pub(super) panel: usize,
@@ -192,7 +220,7 @@ impl Pass<'_> {
     /// block. False if a value did not fit.
     ///
     /// # Safety
-    /// [`can`] is true for the stage, and nobody else uses these rows of the forms that the stage writes.
+    /// There is AVX-512 F, BW, DQ and VL; nobody else uses these rows of the forms that the stage writes.
     pub(super) unsafe fn run(&self, block: &mut [f32]) -> bool {
         let (rows, rest) = block.as_chunks_mut::<COLUMNS>();
         assert!(rest.is_empty() && rows.len() == self.places.len(), "rows of a block");
@@ -200,7 +228,7 @@ impl Pass<'_> {
         for first in (0..rows.len()).step_by(ROWS) {
             // Behind the last row it comes again.
             let numbers = std::array::from_fn(|i| (first + i).min(rows.len() - 1));
-            // SAFETY: passed on; there is AVX-512, as `can` has found.
+            // SAFETY: passed on.
             right &= unsafe { self.rows(rows, numbers) };
         }
         right
@@ -230,39 +258,39 @@ impl Pass<'_> {
                 values = [row!(rows[a]), row!(rows[b]), row!(rows[c]), row!(rows[d])];
             }
         }
-        for step in &self.stage.steps {
-            match step {
-                Step::Add(p) => {
+        for op in &self.chain.ops {
+            match op {
+                Op::Add(p) => {
                     let p = row!(p.row(self.panel));
                     each!(values, |v, HALF| _mm512_add_ps(v, p[HALF]));
                 }
-                Step::Subtract(p) => {
+                Op::Subtract(p) => {
                     let p = row!(p.row(self.panel));
                     each!(values, |v, HALF| _mm512_sub_ps(v, p[HALF]));
                 }
-                Step::Multiply(p) => {
+                Op::Multiply(p) => {
                     let p = row!(p.row(self.panel));
                     each!(values, |v, HALF| _mm512_mul_ps(v, p[HALF]));
                 }
-                Step::Divide(p) => {
+                Op::Divide(p) => {
                     let p = row!(p.row(self.panel));
                     each!(values, |v, HALF| _mm512_div_ps(v, p[HALF]));
                 }
-                Step::ScaleShift(a, b) => {
+                Op::ScaleShift(a, b) => {
                     let (a, b) = (row!(a.row(self.panel)), row!(b.row(self.panel)));
                     each!(values, |v, HALF| _mm512_add_ps(_mm512_mul_ps(v, a[HALF]), b[HALF]));
                 }
-                Step::FusedScaleShift(a, b) => {
+                Op::FusedScaleShift(a, b) => {
                     let (a, b) = (row!(a.row(self.panel)), row!(b.row(self.panel)));
                     each!(values, |v, HALF| _mm512_fmadd_ps(v, a[HALF], b[HALF]));
                 }
-                Step::Relu => {
+                Op::Relu => {
                     let zero = _mm512_setzero_ps();
                     each!(values, |v, HALF| {
                         _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(v, zero), v)
                     });
                 }
-                Step::Minifloat(q) => {
+                Op::Minifloat(q) => {
                     divide!(values, q.scale());
                     let (smallest, largest, offset) = q.exponents();
                     let smallest = _mm512_set1_epi32(smallest);
@@ -285,7 +313,7 @@ impl Pass<'_> {
                     });
                     multiply!(values, q.factor());
                 }
-                Step::Integer(q) => {
+                Op::Integer(q) => {
                     divide!(values, q.scale);
                     let (min, max) = (_mm512_set1_ps(q.min), _mm512_set1_ps(q.max));
                     let zero = _mm512_set1_ps(q.zero_point);
@@ -302,7 +330,7 @@ impl Pass<'_> {
                     }
                     multiply!(values, q.factor);
                 }
-                Step::Bipolar(p) => {
+                Op::Bipolar(p) => {
                     let (p, zero) = (row!(p.row(self.panel)), _mm512_setzero_ps());
                     let sign = _mm512_set1_ps(-0.0);
                     let minus = [_mm512_xor_ps(p[0], sign), _mm512_xor_ps(p[1], sign)];
@@ -311,7 +339,7 @@ impl Pass<'_> {
                         _mm512_mask_blend_ps(above, minus[HALF], p[HALF])
                     });
                 }
-                &Step::AddTensor { form, scale } => {
+                &Op::AddTensor { form, scale } => {
                     let tensor = self.tensor(form, columns);
                     let scale = _mm512_set1_ps(scale);
                     // SAFETY: as at the source.
@@ -322,90 +350,100 @@ impl Pass<'_> {
                         ));
                     }
                 }
-                Step::Each(_) => unreachable!("a stage with any function"),
+                &Op::AddCodes { form } => {
+                    let tensor = self.tensor(form, columns);
+                    // SAFETY: as at the source.
+                    unsafe {
+                        with_codes!(tensor, places, masks, values, |v, code| _mm512_add_ps(
+                            v, code
+                        ));
+                    }
+                }
+                &Op::Scale(factor) => multiply!(values, factor),
+                Op::Rectify => {
+                    let zero = _mm512_setzero_ps();
+                    each!(values, |v, HALF| _mm512_max_ps(v, zero));
+                }
+                &Op::Quotient { divisor, reciprocal } => {
+                    let (divisor, reciprocal) =
+                        (_mm512_set1_ps(divisor), _mm512_set1_ps(reciprocal));
+                    each!(values, |x, HALF| {
+                        // The first quotient is off by less than two in the last bit, the second by less than one; what is left of
+                        // that makes the last one the nearest.
+                        let first = _mm512_mul_ps(x, reciprocal);
+                        let rest = _mm512_fnmadd_ps(first, divisor, x);
+                        let second = _mm512_fmadd_ps(rest, reciprocal, first);
+                        let rest = _mm512_fnmadd_ps(second, divisor, x);
+                        _mm512_fmadd_ps(rest, reciprocal, second)
+                    });
+                }
+                Op::Round(rounding) => {
+                    let max = _mm512_set1_ps(rounding.max);
+                    let smallest = _mm512_set1_epi32(rounding.smallest);
+                    let offset = _mm512_set1_epi32(rounding.offset);
+                    let exponents = _mm512_set1_epi32(0x7f80_0000);
+                    if !rounding.positive {
+                        let min = _mm512_set1_ps(rounding.min);
+                        each!(values, |v, HALF| _mm512_max_ps(v, min));
+                    }
+                    each!(values, |v, HALF| {
+                        let v = _mm512_min_ps(v, max);
+                        let exponent = _mm512_and_si512(_mm512_castps_si512(v), exponents);
+                        let exponent = _mm512_max_epi32(exponent, smallest);
+                        let shift = _mm512_castsi512_ps(_mm512_add_epi32(exponent, offset));
+                        _mm512_sub_ps(_mm512_add_ps(v, shift), shift)
+                    });
+                }
+                &Op::RoundInteger { min, max } => {
+                    let (min, max) = (_mm512_set1_ps(min), _mm512_set1_ps(max));
+                    each!(values, |v, HALF| _mm512_roundscale_ps::<EVEN>(clamp!(v, min, max)));
+                }
             }
         }
         let mut wrong: __mmask16 = 0;
-        for sink in &self.stage.sinks {
-            match *sink {
-                Sink::Form(form) => {
-                    let tensor = self.tensor(form, columns);
-                    // SAFETY: passed on; the masks leave the channels that there are.
-                    unsafe {
-                        let to: [*mut u32; ROWS] = tensor.write(places);
-                        match tensor.element {
-                            Element::U8 => store_integers!(
-                                to,
-                                masks,
-                                values,
-                                wrong,
-                                offset = 0,
-                                255,
-                                4,
-                                |codes| _mm512_cvtepi32_epi8(codes),
-                                _mm_storeu_si128,
-                                _mm_mask_storeu_epi8
-                            ),
-                            Element::U8Offset => store_integers!(
-                                to,
-                                masks,
-                                values,
-                                wrong,
-                                offset = OFFSET,
-                                255,
-                                4,
-                                |codes| _mm512_cvtepi32_epi8(codes),
-                                _mm_storeu_si128,
-                                _mm_mask_storeu_epi8
-                            ),
-                            Element::I16 => store_integers!(
-                                to,
-                                masks,
-                                values,
-                                wrong,
-                                offset = 32767,
-                                65534,
-                                2,
-                                |codes| _mm512_cvtepi32_epi16(_mm512_sub_epi32(codes, offset)),
-                                _mm256_storeu_si256,
-                                _mm256_mask_storeu_epi16
-                            ),
-                            Element::Bf16 => {
-                                let magnitudes = _mm512_set1_epi32(i32::MAX);
-                                let smallest = _mm512_set1_epi32(BF16_SMALLEST as i32);
-                                let span = _mm512_set1_epi32((BF16_LARGEST - BF16_SMALLEST) as i32);
-                                let low = _mm512_set1_epi32(0xffff);
-                                unrolled!(|ROW, HALF| {
-                                    let bits = _mm512_castps_si512(values[ROW][HALF]);
-                                    let magnitude = _mm512_and_si512(bits, magnitudes);
-                                    let above = _mm512_sub_epi32(magnitude, smallest);
-                                    let outside = _mm512_cmpgt_epu32_mask(above, span)
-                                        & _mm512_test_epi32_mask(magnitude, magnitude);
-                                    let long = _mm512_test_epi32_mask(bits, low);
-                                    wrong |= (outside | long) & masks[HALF];
-                                    let halves =
-                                        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits));
-                                    let to = to[ROW].wrapping_add(HALF * LANES / 2);
-                                    if masks[HALF] == !0 {
-                                        _mm256_storeu_si256(to.cast(), halves);
-                                    } else {
-                                        _mm256_mask_storeu_epi16(to.cast(), masks[HALF], halves);
-                                    }
-                                });
-                            }
-                            Element::F32 | Element::F32Pairs => unrolled!(|ROW, HALF| {
-                                let to = to[ROW].wrapping_add(HALF * LANES);
-                                _mm512_mask_storeu_ps(to.cast(), masks[HALF], values[ROW][HALF]);
-                            }),
-                        }
+        for &(form, checked) in &self.chain.stores {
+            let tensor = self.tensor(form, columns);
+            // SAFETY: passed on; the masks leave the channels that there are.
+            unsafe {
+                let to: [*mut u32; ROWS] = tensor.write(places);
+                match (tensor.element, checked) {
+                    (Element::U8, true) => {
+                        check_integers!(masks, values, wrong, 0, 255);
+                        store_bytes!(to, masks, values, 0);
                     }
+                    (Element::U8, false) => store_bytes!(to, masks, values, 0),
+                    (Element::U8Offset, true) => {
+                        check_integers!(masks, values, wrong, OFFSET, 255);
+                        store_bytes!(to, masks, values, OFFSET);
+                    }
+                    (Element::U8Offset, false) => store_bytes!(to, masks, values, OFFSET),
+                    (Element::I16, _) => {
+                        if checked {
+                            check_integers!(masks, values, wrong, 32767, 65534);
+                        }
+                        store_halves!(to, masks, values, |v| _mm512_cvtps_epi32(v));
+                    }
+                    (Element::Bf16, _) => {
+                        if checked {
+                            check_bf16!(masks, values, wrong);
+                        }
+                        store_halves!(to, masks, values, |v| _mm512_srli_epi32::<16>(
+                            _mm512_castps_si512(v)
+                        ));
+                    }
+                    (Element::F32 | Element::F32Pairs, _) => unrolled!(|ROW, HALF| {
+                        let to = to[ROW].wrapping_add(HALF * LANES);
+                        _mm512_mask_storeu_ps(to.cast(), masks[HALF], values[ROW][HALF]);
+                    }),
                 }
-                Sink::Output { .. } => unrolled!(|ROW, HALF| {
-                    let place = rows[numbers[ROW]][HALF * LANES..][..LANES].as_mut_ptr();
-                    // SAFETY: 16 values are there.
-                    unsafe { _mm512_storeu_ps(place, values[ROW][HALF]) };
-                }),
             }
+        }
+        if self.chain.outputs {
+            unrolled!(|ROW, HALF| {
+                let place = rows[numbers[ROW]][HALF * LANES..][..LANES].as_mut_ptr();
+                // SAFETY: 16 values are there.
+                unsafe { _mm512_storeu_ps(place, values[ROW][HALF]) };
+            });
         }
         wrong == 0
     }

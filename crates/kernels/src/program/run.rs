@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use super::form::Form;
 use super::product::Class;
-#[cfg(target_arch = "x86_64")]
-use super::registers;
 use super::sink::{Rows, store_plane, stored};
 use super::{Program, Sink, Source, Stage, Step};
+#[cfg(target_arch = "x86_64")]
+use super::{chain::Chain, registers};
 use crate::scratch::{self, Line};
 use crate::tile::{COLUMNS, Output, ROWS};
 
@@ -155,8 +155,8 @@ struct Part<'a> {
 impl Run<'_> {
     /// All stages by this thread. False if a value did not fit.
     fn alone(&self) -> bool {
-        self.program.stages.iter().all(|stage| {
-            self.parts(stage).iter().for_each(|part| self.part(stage, part));
+        self.program.stages.iter().enumerate().all(|(index, stage)| {
+            self.parts(stage).iter().for_each(|part| self.part(index, part));
             !self.misfit.load(Ordering::Relaxed)
         })
     }
@@ -187,15 +187,15 @@ impl Run<'_> {
             // The longest first, so that nobody is left with one in the end.
             parts.sort_by_key(|part| std::cmp::Reverse(part.rows.len() * part.panels.len()));
         }
-        Shared { stage, parts, next: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+        Shared { parts, next: AtomicUsize::new(0), done: AtomicUsize::new(0) }
     }
 
     /// Computes parts of one stage after the other until there are no more.
     fn take_part(&self, stages: &[Shared<'_>]) {
-        for shared in stages {
+        for (index, shared) in stages.iter().enumerate() {
             while let Some(part) = shared.parts.get(shared.next.fetch_add(1, Ordering::Relaxed)) {
                 let _done = Done(&shared.done);
-                self.part(shared.stage, part);
+                self.part(index, part);
             }
             // Only for parts that somebody is at.
             let mut turns = 0;
@@ -226,14 +226,11 @@ impl Run<'_> {
         }
     }
 
-    fn part(&self, stage: &Stage, part: &Part<'_>) {
+    fn part(&self, index: usize, part: &Part<'_>) {
+        let stage = &self.program.stages[index];
         if matches!(stage.source, Source::Input) {
             return self.planes(stage);
         }
-        #[cfg(target_arch = "x86_64")]
-        let in_registers = registers::can(self.program.level, stage, &self.program.forms);
-        #[cfg(not(target_arch = "x86_64"))]
-        let in_registers = false;
         let mut block = Block([0.0; BLOCK * COLUMNS]);
         for span in part.rows.clone().step_by(SPAN) {
             let end = (span + SPAN).min(part.rows.end);
@@ -241,12 +238,11 @@ impl Run<'_> {
                 for first in (span..end).step_by(BLOCK) {
                     let count = (end - first).min(BLOCK);
                     self.block(
-                        stage,
+                        index,
                         part.class,
                         first..first + count,
                         panel,
                         &mut block.0[..count * COLUMNS],
-                        in_registers,
                     );
                 }
             }
@@ -255,14 +251,17 @@ impl Run<'_> {
 
     fn block(
         &self,
-        stage: &Stage,
+        index: usize,
         class: Option<&Class>,
         rows: std::ops::Range<usize>,
         panel: usize,
         block: &mut [f32],
-        in_registers: bool,
     ) {
-        let level = self.program.level;
+        let (level, stage) = (self.program.level, &self.program.stages[index]);
+        #[cfg(target_arch = "x86_64")]
+        let chain = self.program.chains[index].as_ref();
+        #[cfg(not(target_arch = "x86_64"))]
+        let chain: Option<&()> = None;
         // Image and pixel of each row.
         let mut places = [(0, 0); BLOCK];
         let places = &mut places[..rows.len()];
@@ -297,7 +296,7 @@ impl Run<'_> {
                             window.row(level, self.buffers[window.form()], form, place, row);
                         }
                     }
-                    Source::Tensor { .. } if in_registers => {}
+                    Source::Tensor { .. } if chain.is_some() => {}
                     &Source::Tensor { form, scale } => {
                         let rows = self.rows(stage, form, panel, places, starts);
                         // SAFETY: stages read what stages before them have written, which nobody writes meanwhile.
@@ -307,9 +306,9 @@ impl Run<'_> {
                 }
             }
         }
-        if in_registers {
-            self.in_registers(stage, panel, places, block);
-            return;
+        #[cfg(target_arch = "x86_64")]
+        if let Some(chain) = chain {
+            return self.in_registers(stage, chain, panel, places, block);
         }
         for step in &stage.steps {
             let other = match *step {
@@ -334,23 +333,19 @@ impl Run<'_> {
         }
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
-    fn in_registers(&self, _: &Stage, _: usize, _: &[(usize, usize)], _: &mut [f32]) {
-        unreachable!("there are no such registers");
-    }
-
     /// All steps of a block, and its result, in one pass.
     #[cfg(target_arch = "x86_64")]
     fn in_registers(
         &self,
         stage: &Stage,
+        chain: &Chain,
         panel: usize,
         places: &[(usize, usize)],
         block: &mut [f32],
     ) {
         let (forms, buffers) = (&self.program.forms, self.buffers);
-        let pass = registers::Pass { stage, forms, buffers, panel, places };
-        // SAFETY: it can be done so; each pixel's panel is computed once, by one thread, and nobody reads it before the stage is over.
+        let pass = registers::Pass { stage, chain, forms, buffers, panel, places };
+        // SAFETY: there are chains only with AVX-512; each pixel's panel is computed once, by one thread, and nobody reads it before the stage is over.
         if !unsafe { pass.run(block) } {
             self.misfit.store(true, Ordering::Relaxed);
         }
@@ -540,7 +535,6 @@ impl<'a> Part<'a> {
 /// A stage that several threads compute.
 #[repr(align(128))]
 struct Shared<'a> {
-    stage: &'a Stage,
     parts: Vec<Part<'a>>,
     /// The next part that nobody is at.
     next: AtomicUsize,

@@ -50,6 +50,23 @@ impl Lanes {
         self.at(panel).first_chunk().expect("a tile begins with a row")
     }
 
+    /// All numbers, and some zeros.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn values(&self) -> impl Iterator<Item = f32> {
+        self.panels.iter().flat_map(|panel| panel[..COLUMNS].iter().copied())
+    }
+
+    /// All numbers times a power of two; `None` if one does not stay exact.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn times(&self, factor: f32) -> Option<Self> {
+        let exact = |v: f32| v == 0.0 || (v.is_normal() && (v * factor).is_normal());
+        if !self.values().all(exact) {
+            return None;
+        }
+        let panels = self.panels.iter().map(|panel| panel.map(|v| v * factor)).collect();
+        Some(Self { panels, channels: self.channels })
+    }
+
     /// That of one channel, for all.
     fn of(&self, channel: usize) -> Self {
         Self::one(self.at(channel / COLUMNS)[channel % COLUMNS])
