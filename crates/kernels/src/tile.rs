@@ -136,6 +136,11 @@ impl<'a> Output<'a> {
         Self { data: c.as_mut_ptr(), len: c.len(), lifetime: std::marker::PhantomData }
     }
 
+    /// Where the slice begins.
+    pub(crate) fn address(&self) -> *const u32 {
+        self.data
+    }
+
     /// The rows of a tile, by where they begin.
     ///
     /// # Safety
@@ -292,17 +297,90 @@ pub(crate) fn multiply(
     };
     // SAFETY: every row, every place of `b` with 32 columns and every output lies inside its slice, as asserted; the outputs
     // are ours by the promise of `Output::rows`; `level` has the instructions, and `words` runs on it.
+    unsafe { tile(level, *words, &raw) }
+}
+
+/// Computes rows of 32 columns, which begin at `rows` in `a`, one after the other into `c`; of the columns only the first ones, up to 32.
+///
+/// # Panics
+/// If anything lies outside of its slice, or `level` has no such dot product.
+pub(crate) fn multiply_rows(
+    level: Level,
+    operands: &Operands<'_>,
+    rows: &[usize],
+    columns: usize,
+    start: Start<'_>,
+    finish: Finish,
+    c: &mut [f32],
+) {
+    let Operands { words, inner, a, b } = operands;
+    if rows.is_empty() || columns == 0 {
+        return;
+    }
+    assert!(
+        columns <= COLUMNS && c.len() == rows.len() * COLUMNS,
+        "{} rows of {columns}",
+        rows.len()
+    );
+    assert!(words.runs_on(level), "{words:?} on {level:?}");
+    if inner.b_extent > 0 {
+        let end = inner.b_extent - 1 + COLUMNS;
+        assert!(end <= b.len(), "{end} words of {}", b.len());
+    }
+    if inner.a_extent > 0 {
+        let last = rows.iter().fold(0, |last, &row| last.max(row));
+        let end = last.checked_add(inner.a_extent);
+        assert!(end.is_some_and(|end| end <= a.len()), "row at {last} of {} words", a.len());
+    }
+    let mut raw = Raw {
+        inner: inner.segments.as_ptr(),
+        segments: if inner.len == 0 { 0 } else { inner.segments.len() },
+        len: inner.len,
+        a_step: inner.a_step,
+        b_step: inner.b_step,
+        rows: [a.as_ptr(); ROWS],
+        b: b.as_ptr(),
+        start: match start {
+            Start::Zero => RawStart::Zero,
+            Start::Columns(columns) => RawStart::Columns(columns.as_ptr()),
+            Start::Sums => RawStart::Sums,
+        },
+        finish,
+        c: [c.as_mut_ptr().cast(); ROWS],
+        columns,
+        row_count: 0,
+    };
+    let mut output = raw.c[0];
+    for rows in rows.chunks(ROWS) {
+        raw.row_count = rows.len();
+        for i in 0..ROWS {
+            // Of a tile that is not full, the last row comes several times, and goes nowhere.
+            let row = if inner.a_extent > 0 { rows[i.min(rows.len() - 1)] } else { 0 };
+            raw.rows[i] = a.as_ptr().wrapping_add(row);
+            raw.c[i] = output.wrapping_add(i.min(rows.len() - 1) * COLUMNS);
+        }
+        // SAFETY: as in `multiply`; the outputs are those of `c`, 32 for each row.
+        unsafe { tile(level, *words, &raw) }
+        output = output.wrapping_add(ROWS * COLUMNS);
+    }
+}
+
+/// # Safety
+/// `level` has these words; the rest as [`multiply`] checks.
+#[inline(always)]
+unsafe fn tile(level: Level, words: Words, raw: &Raw) {
+    // SAFETY: passed on.
     unsafe {
         match level {
-            Level::Scalar => portable::tile(*words, &raw),
+            Level::Scalar => portable::tile(words, raw),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2(_) => x86::avx2::tile(*words, &raw),
+            Level::Avx2(_) => x86::avx2::tile(words, raw),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(_) => x86::avx512::tile(*words, &raw),
+            Level::Avx512(_) => x86::avx512::tile(words, raw),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512VnniBf16(_) => x86::avx512::tile_with_dot_products(*words, &raw),
+            Level::Avx512VnniBf16(_) => x86::avx512::tile_with_dot_products(words, raw),
             #[cfg(not(target_arch = "x86_64"))]
-            _ => portable::tile(*words, &raw),
+            _ => portable::tile(words, raw),
         }
     }
 }

@@ -46,6 +46,13 @@ pub(super) enum Op {
         min: f32,
         max: f32,
     },
+    /// Writes codes to a form; whether they fit may have to be checked.
+    Store {
+        form: usize,
+        checked: bool,
+    },
+    /// Leaves the values in the block, from where they go to an output.
+    Keep,
 }
 
 /// How numbers are rounded to a minifloat: as in [`crate::quantize`], but clipped first.
@@ -65,10 +72,6 @@ pub(super) struct Rounding {
 #[derive(Debug)]
 pub(super) struct Chain {
     pub(super) ops: Vec<Op>,
-    /// Forms that are written, and whether the codes have to be checked to fit.
-    pub(super) stores: Vec<(usize, bool)>,
-    /// A block goes to an output.
-    pub(super) outputs: bool,
 }
 
 /// What is known about the values at some place.
@@ -100,19 +103,15 @@ impl Chain {
             }
         }
         compiler.flush();
-        let Compiler { ops, facts, .. } = compiler;
-        let mut stores = Vec::new();
+        let Compiler { mut ops, facts, .. } = compiler;
         for sink in &stage.sinks {
-            if let Sink::Form(form) = *sink {
-                let element = forms[form].element();
-                if element == Element::F32Pairs {
-                    return None;
-                }
-                stores.push((form, !facts.fit(element)));
-            }
+            ops.push(match *sink {
+                Sink::Form(form) if forms[form].element() == Element::F32Pairs => return None,
+                Sink::Form(form) => Op::Store { form, checked: !facts.fit(forms[form].element()) },
+                Sink::Output { .. } => Op::Keep,
+            });
         }
-        let outputs = stage.sinks.iter().any(|sink| matches!(sink, Sink::Output { .. }));
-        Some(Self { ops, stores, outputs })
+        Some(Self { ops })
     }
 }
 

@@ -130,13 +130,7 @@ impl Product {
         let operands = Operands { words: self.words, inner, a, b: self.filters.panel(panel) };
         let columns = (self.shape.o - panel * COLUMNS).min(COLUMNS);
         let start = self.filters.start(panel).map_or(Start::Zero, Start::Columns);
-        let output = Output::new(block);
-        for (i, starts) in starts.chunks(ROWS).enumerate() {
-            let places: [usize; ROWS] = std::array::from_fn(|j| (i * ROWS + j) * COLUMNS);
-            // SAFETY: each tile is written once, by this thread.
-            let places = unsafe { output.rows(&places[..starts.len()]) };
-            tile::multiply(level, &operands, starts, columns, start, Finish::Float, places);
-        }
+        tile::multiply_rows(level, &operands, starts, columns, start, Finish::Float, block);
     }
 }
 

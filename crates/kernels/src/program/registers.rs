@@ -216,6 +216,24 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Fetches what the block reads and writes into the cache, while its sums are computed.
+    pub(super) fn fetch(&self) {
+        for op in &self.chain.ops {
+            let (Op::AddTensor { form, .. } | Op::AddCodes { form } | Op::Store { form, .. }) = *op
+            else {
+                continue;
+            };
+            let tensor = self.tensor(form, 1);
+            let first = self.buffers[form].address();
+            for &place in self.places {
+                // SAFETY: it is a hint; nothing is read or written.
+                unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(tensor.start(place)).cast())
+                };
+            }
+        }
+    }
+
     /// Takes a block of sums, or loads it, through all steps and stores it; what goes to an output of the program is left in the
     /// block. False if a value did not fit.
     ///
@@ -258,6 +276,7 @@ impl Pass<'_> {
                 values = [row!(rows[a]), row!(rows[b]), row!(rows[c]), row!(rows[d])];
             }
         }
+        let mut wrong: __mmask16 = 0;
         for op in &self.chain.ops {
             match op {
                 Op::Add(p) => {
@@ -398,52 +417,50 @@ impl Pass<'_> {
                     let (min, max) = (_mm512_set1_ps(min), _mm512_set1_ps(max));
                     each!(values, |v, HALF| _mm512_roundscale_ps::<EVEN>(clamp!(v, min, max)));
                 }
-            }
-        }
-        let mut wrong: __mmask16 = 0;
-        for &(form, checked) in &self.chain.stores {
-            let tensor = self.tensor(form, columns);
-            // SAFETY: passed on; the masks leave the channels that there are.
-            unsafe {
-                let to: [*mut u32; ROWS] = tensor.write(places);
-                match (tensor.element, checked) {
-                    (Element::U8, true) => {
-                        check_integers!(masks, values, wrong, 0, 255);
-                        store_bytes!(to, masks, values, 0);
-                    }
-                    (Element::U8, false) => store_bytes!(to, masks, values, 0),
-                    (Element::U8Offset, true) => {
-                        check_integers!(masks, values, wrong, OFFSET, 255);
-                        store_bytes!(to, masks, values, OFFSET);
-                    }
-                    (Element::U8Offset, false) => store_bytes!(to, masks, values, OFFSET),
-                    (Element::I16, _) => {
-                        if checked {
-                            check_integers!(masks, values, wrong, 32767, 65534);
+                // Written as one more step: of a loop of their own, the compiler would do all variants beforehand.
+                &Op::Store { form, checked } => {
+                    let tensor = self.tensor(form, columns);
+                    // SAFETY: passed on; the masks leave the channels that there are.
+                    unsafe {
+                        let to: [*mut u32; ROWS] = tensor.write(places);
+                        match (tensor.element, checked) {
+                            (Element::U8, true) => {
+                                check_integers!(masks, values, wrong, 0, 255);
+                                store_bytes!(to, masks, values, 0);
+                            }
+                            (Element::U8, false) => store_bytes!(to, masks, values, 0),
+                            (Element::U8Offset, true) => {
+                                check_integers!(masks, values, wrong, OFFSET, 255);
+                                store_bytes!(to, masks, values, OFFSET);
+                            }
+                            (Element::U8Offset, false) => store_bytes!(to, masks, values, OFFSET),
+                            (Element::I16, _) => {
+                                if checked {
+                                    check_integers!(masks, values, wrong, 32767, 65534);
+                                }
+                                store_halves!(to, masks, values, |v| _mm512_cvtps_epi32(v));
+                            }
+                            (Element::Bf16, _) => {
+                                if checked {
+                                    check_bf16!(masks, values, wrong);
+                                }
+                                store_halves!(to, masks, values, |v| _mm512_srli_epi32::<16>(
+                                    _mm512_castps_si512(v)
+                                ));
+                            }
+                            (Element::F32 | Element::F32Pairs, _) => unrolled!(|ROW, HALF| {
+                                let to = to[ROW].wrapping_add(HALF * LANES);
+                                _mm512_mask_storeu_ps(to.cast(), masks[HALF], values[ROW][HALF]);
+                            }),
                         }
-                        store_halves!(to, masks, values, |v| _mm512_cvtps_epi32(v));
                     }
-                    (Element::Bf16, _) => {
-                        if checked {
-                            check_bf16!(masks, values, wrong);
-                        }
-                        store_halves!(to, masks, values, |v| _mm512_srli_epi32::<16>(
-                            _mm512_castps_si512(v)
-                        ));
-                    }
-                    (Element::F32 | Element::F32Pairs, _) => unrolled!(|ROW, HALF| {
-                        let to = to[ROW].wrapping_add(HALF * LANES);
-                        _mm512_mask_storeu_ps(to.cast(), masks[HALF], values[ROW][HALF]);
-                    }),
                 }
+                Op::Keep => unrolled!(|ROW, HALF| {
+                    let place = rows[numbers[ROW]][HALF * LANES..][..LANES].as_mut_ptr();
+                    // SAFETY: 16 values are there.
+                    unsafe { _mm512_storeu_ps(place, values[ROW][HALF]) };
+                }),
             }
-        }
-        if self.chain.outputs {
-            unrolled!(|ROW, HALF| {
-                let place = rows[numbers[ROW]][HALF * LANES..][..LANES].as_mut_ptr();
-                // SAFETY: 16 values are there.
-                unsafe { _mm512_storeu_ps(place, values[ROW][HALF]) };
-            });
         }
         wrong == 0
     }

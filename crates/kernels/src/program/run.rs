@@ -280,6 +280,10 @@ impl Run<'_> {
                         (image, i) = (image + 1, 0);
                     }
                 }
+                #[cfg(target_arch = "x86_64")]
+                if let Some(chain) = chain {
+                    self.pass(stage, chain, panel, places).fetch();
+                }
                 product.block(level, self.buffers[product.form()], class, starts, panel, block);
             }
             _ => {
@@ -333,6 +337,18 @@ impl Run<'_> {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    fn pass<'b>(
+        &'b self,
+        stage: &'b Stage,
+        chain: &'b Chain,
+        panel: usize,
+        places: &'b [(usize, usize)],
+    ) -> registers::Pass<'b> {
+        let (forms, buffers) = (&self.program.forms, self.buffers);
+        registers::Pass { stage, chain, forms, buffers, panel, places }
+    }
+
     /// All steps of a block, and its result, in one pass.
     #[cfg(target_arch = "x86_64")]
     fn in_registers(
@@ -343,8 +359,7 @@ impl Run<'_> {
         places: &[(usize, usize)],
         block: &mut [f32],
     ) {
-        let (forms, buffers) = (&self.program.forms, self.buffers);
-        let pass = registers::Pass { stage, chain, forms, buffers, panel, places };
+        let pass = self.pass(stage, chain, panel, places);
         // SAFETY: there are chains only with AVX-512; each pixel's panel is computed once, by one thread, and nobody reads it before the stage is over.
         if !unsafe { pass.run(block) } {
             self.misfit.store(true, Ordering::Relaxed);

@@ -165,7 +165,11 @@ macro_rules! kernels {
                         }
                     }
                 }
-                let rows: [*const u32; R] = std::array::from_fn(|i| raw.rows[i]);
+                // `std::array::from_fn` would be called, with all registers saved.
+                let mut rows = [raw.rows[0]; R];
+                for i in 0..R {
+                    rows[i] = raw.rows[i];
+                }
                 for s in 0..raw.segments {
                     // SAFETY: all places were checked for the furthest segment and its last word.
                     unsafe {
