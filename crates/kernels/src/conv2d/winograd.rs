@@ -236,15 +236,16 @@ struct Channels<'a> {
     first: usize,
 }
 
-/// Applies a function of one direction to the rows, then to the columns; writes as many rows and columns as `size` says.
+/// Applies a function of one direction to the rows, then to the columns; writes as many rows and columns as `size` says. `rows` is
+/// room for what is between.
 #[inline(always)]
 fn both_ways<A: Along<FROM, TO>, const FROM: usize, const TO: usize>(
     from: &Channels<'_>,
     out: &mut [u32],
     to: Square,
     size: (usize, usize),
+    rows: &mut [[Lane; FROM]; TO],
 ) {
-    let mut rows = [[[0.0; LANES]; FROM]; TO];
     for i in 0..FROM {
         let mut row = [[0.0; LANES]; FROM];
         for j in 0..FROM {
@@ -288,9 +289,10 @@ fn image_at_points(
 multiversion! {
     /// The values of 6 x 6 pixels at the points, for all channels.
     fn patch_at_points(level, image: &[u32], from: Square, channels: usize, out: &mut [u32], to: Square) {
+        let mut rows = [[[0.0; LANES]; PATCH]; PATCH];
         for channel in (0..channels).step_by(LANES) {
             let from = Channels { words: image, at: from, first: channel };
-            both_ways::<Data, _, _>(&from, out, to, (PATCH, PATCH));
+            both_ways::<Data, _, _>(&from, out, to, (PATCH, PATCH), &mut rows);
         }
     }
 }

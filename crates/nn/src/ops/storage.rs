@@ -1,38 +1,61 @@
 //! The memory of tensors that nobody needs any more, for the next ones: fresh memory has to be mapped and cleared.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
 
 /// Below this many values an allocation is cheap.
 const SMALL: usize = 1 << 14;
 
-/// Buffers without a tensor, the oldest first.
-static KEPT: Mutex<VecDeque<Vec<f32>>> = Mutex::new(VecDeque::new());
+/// A buffer that so many others were taken after is freed: several steps of a network have gone by.
+const OLD: u64 = 1 << 10;
 
-/// A buffer for `len` values, all of which have to be written: it may hold old ones.
-///
-/// One of the same length is used again. Where there is none, kept buffers are freed for as much memory as is newly taken.
-pub fn buffer(len: usize) -> Vec<f32> {
-    if len >= SMALL {
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+/// Addresses that are remembered at most.
+const ADDRESSES: usize = 1 << 14;
+
+static STORAGE: LazyLock<Mutex<Storage>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Storage {
+    /// Buffers without a tensor, the oldest first, and when they were given back.
+    kept: VecDeque<(u64, Vec<f32>)>,
+    /// Where the buffers begin that were handed out: memory that comes from elsewhere is not kept, or ever more would come in.
+    handed_out: HashSet<usize>,
+    /// How many buffers were asked for.
+    requests: u64,
+}
+
+impl Storage {
+    fn take(&mut self, len: usize) -> Vec<f32> {
+        self.requests += 1;
         // The latest is the likeliest to be in the cache.
-        if let Some(found) = kept.iter().rposition(|buffer| buffer.len() == len)
-            && let Some(buffer) = kept.remove(found)
+        if let Some(found) = self.kept.iter().rposition(|(_, buffer)| buffer.len() == len)
+            && let Some((_, buffer)) = self.kept.remove(found)
         {
             return buffer;
         }
-        let mut freed = 0;
-        while freed < len {
-            let Some(oldest) = kept.pop_front() else { break };
-            freed += oldest.len();
+        while self.kept.front().is_some_and(|(time, _)| self.requests - time > OLD) {
+            self.kept.pop_front();
         }
+        if self.handed_out.len() >= ADDRESSES {
+            self.handed_out.clear();
+        }
+        let buffer = vec![0.0; len];
+        self.handed_out.insert(buffer.as_ptr().addr());
+        buffer
     }
-    vec![0.0; len]
 }
 
-/// Keeps the memory of a tensor, if nothing else holds it.
+/// A buffer for `len` values, all of which have to be written: it may hold old ones.
+pub fn buffer(len: usize) -> Vec<f32> {
+    if len < SMALL {
+        return vec![0.0; len];
+    }
+    STORAGE.lock().unwrap_or_else(PoisonError::into_inner).take(len)
+}
+
+/// Keeps the memory of a tensor that began as a [`buffer`], if nothing else holds it.
 pub fn recycle(tensor: FlexTensor) {
     // A view of a part would be copied.
     let whole = tensor.is_contiguous()
@@ -40,7 +63,44 @@ pub fn recycle(tensor: FlexTensor) {
     if !whole || tensor.layout().num_elements() < SMALL || !tensor.is_unique() {
         return;
     }
-    if let Ok(values) = tensor.into_data().into_bytes().try_into_vec::<f32>() {
-        KEPT.lock().unwrap_or_else(PoisonError::into_inner).push_back(values);
+    let mut storage = STORAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    if storage.handed_out.contains(&tensor.bytes().as_ptr().addr())
+        && let Ok(values) = tensor.into_data().into_bytes().try_into_vec::<f32>()
+    {
+        let now = storage.requests;
+        storage.kept.push_back((now, values));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::extension::{slice, tensor};
+
+    #[test]
+    fn memory_is_used_again_if_nothing_holds_it() {
+        // A length that no other test has.
+        let len = SMALL + 77;
+        let first = tensor(buffer(len), [len].into());
+        let (place, other) = (slice(&first).as_ptr(), first.clone());
+        recycle(first);
+        assert_ne!(buffer(len).as_ptr(), place, "held by a clone");
+        recycle(other);
+        let again = buffer(len);
+        assert_eq!((again.as_ptr(), again.len()), (place, len));
+        recycle(tensor(vec![0.0; len], [len].into()));
+        let kept = STORAGE.lock().unwrap().kept.iter().filter(|(_, b)| b.len() == len).count();
+        assert_eq!(kept, 0, "memory from elsewhere");
+    }
+
+    #[test]
+    fn old_buffers_are_freed() {
+        let mut storage = Storage::default();
+        let buffer = storage.take(SMALL);
+        storage.kept.push_back((storage.requests, buffer));
+        for len in 0..OLD as usize + 2 {
+            drop(storage.take(SMALL + 1 + len));
+        }
+        assert!(storage.kept.is_empty());
     }
 }

@@ -132,9 +132,10 @@ multiversion! {
     /// 3 x 3 taps of 32 channels at the points.
     fn taps_at_points(level, by_tap: &[u32], out: &mut [u32], to: Square) {
         let from = Square::of_pixels((0, 0), TAPS, COLUMNS);
+        let mut rows = [[[0.0; LANES]; TAPS]; PATCH];
         for channel in (0..COLUMNS).step_by(LANES) {
             let from = Channels { words: by_tap, at: from, first: channel };
-            both_ways::<Filter, _, _>(&from, out, to, (PATCH, PATCH));
+            both_ways::<Filter, _, _>(&from, out, to, (PATCH, PATCH), &mut rows);
         }
     }
 }
@@ -142,9 +143,10 @@ multiversion! {
 multiversion! {
     /// The pixels of a tile, as many as lie inside of the image, from the products of 32 channels.
     fn tile_of_sums(level, sums: &[u32], from: Square, out: &mut [u32], to: Square, size: (usize, usize)) {
+        let mut rows = [[[0.0; LANES]; PATCH]; TILE];
         for channel in (0..COLUMNS).step_by(LANES) {
             let from = Channels { words: sums, at: from, first: channel };
-            both_ways::<ReadTile, _, _>(&from, out, to, size);
+            both_ways::<ReadTile, _, _>(&from, out, to, size, &mut rows);
         }
     }
 }

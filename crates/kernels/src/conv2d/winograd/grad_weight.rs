@@ -158,9 +158,10 @@ impl Gradient<'_> {
 multiversion! {
     /// The values of 4 x 4 pixels at the points, for all channels.
     fn tile_at_points(level, image: &[u32], from: Square, channels: usize, out: &mut [u32], to: Square) {
+        let mut rows = [[[0.0; LANES]; TILE]; PATCH];
         for channel in (0..channels).step_by(LANES) {
             let from = Channels { words: image, at: from, first: channel };
-            both_ways::<Places, _, _>(&from, out, to, (PATCH, PATCH));
+            both_ways::<Places, _, _>(&from, out, to, (PATCH, PATCH), &mut rows);
         }
     }
 }
@@ -169,9 +170,10 @@ multiversion! {
     /// The taps `[taps][channels]` of one output channel from its products.
     fn taps_of_sums(level, sums: &[u32], from: Square, channels: usize, taps: &mut [u32]) {
         let to = Square::of_pixels((0, 0), TAPS, channels);
+        let mut rows = [[[0.0; LANES]; PATCH]; TAPS];
         for channel in (0..channels).step_by(LANES) {
             let from = Channels { words: sums, at: from, first: channel };
-            both_ways::<ReadTaps, _, _>(&from, taps, to, (TAPS, TAPS));
+            both_ways::<ReadTaps, _, _>(&from, taps, to, (TAPS, TAPS), &mut rows);
         }
     }
 }
