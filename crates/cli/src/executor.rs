@@ -78,12 +78,6 @@ impl Executor {
         self.model.run(inputs, keep).context(self.path.display())
     }
 
-    /// Runs the model on images, `[N, C, H, W]`.
-    pub fn run_images(&self, images: Vec<f32>, shape: &[usize], keep: &[&str]) -> Outcome<Outputs> {
-        let (input, value) = self.images(images, shape)?;
-        self.run(&[(input, value)], keep)
-    }
-
     /// The input that takes images, and the images in its shape.
     pub fn images(&self, images: Vec<f32>, shape: &[usize]) -> Outcome<(&str, Value)> {
         let input = self.image_input()?;

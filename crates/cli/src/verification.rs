@@ -12,7 +12,7 @@ use fewbit_data::{Batch, Dataset, Loader, LoaderConfig};
 use fewbit_nn::network::Taps;
 use fewbit_nn::{Network, Pass, Tensor};
 use fewbit_onnx::proto::ModelProto;
-use fewbit_qonnx::Value;
+use fewbit_qonnx::{Outputs, Value};
 use fewbit_train::Hits;
 
 use crate::commands::run::ModeArg;
@@ -23,7 +23,7 @@ use crate::interrupt;
 use crate::progress::Progress;
 pub use constants::Constants;
 pub use findings::Findings;
-use findings::{OtherShape, TensorFinding};
+use findings::{OtherShape, PlanFinding, TensorFinding};
 use topology::Renamed;
 
 /// What is compared with what.
@@ -66,6 +66,7 @@ pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outc
         trainer_hits: Hits::default(),
         file_hits: Hits::default(),
         predictions_differ: 0,
+        plan: None,
     };
     let loader = Loader::new(dataset, LoaderConfig::in_order(manner.batch))?;
     let total = dataset.len() as u64;
@@ -97,6 +98,7 @@ pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outc
         trainer_hits: run.trainer_hits,
         file_hits: run.file_hits,
         predictions_differ: run.predictions_differ,
+        plan: run.plan,
         constants,
         refused: None,
         seconds: started.elapsed().as_secs_f64(),
@@ -129,6 +131,7 @@ fn unexecuted(
         trainer_hits: Hits::default(),
         file_hits: Hits::default(),
         predictions_differ: 0,
+        plan: None,
         constants,
         refused: Some(failure.message()),
         seconds: 0.0,
@@ -143,6 +146,7 @@ struct Run {
     trainer_hits: Hits,
     file_hits: Hits,
     predictions_differ: u64,
+    plan: Option<PlanFinding>,
 }
 
 impl Run {
@@ -185,7 +189,9 @@ impl Run {
             trainer.retain(|(name, _)| file.knows(name) && !file.is_constant(name));
         }
         let keep: Vec<&str> = trainer.iter().map(|(name, _)| name.as_str()).collect();
-        let computed = file.run_images(batch.images, &shape, &keep)?;
+        let (input, images) = file.images(batch.images, &shape)?;
+        let computed = file.run(&[(input, images.clone())], &keep)?;
+        self.add_plan(file, (input, images), first_image, &computed)?;
         for (name, tensor) in &trainer {
             let extent =
                 if file.is_constant(name) { Extent::Once } else { Extent::Images(batch.count) };
@@ -197,6 +203,34 @@ impl Run {
         let file_logits = computed.first().as_slice::<f32>().unwrap_or_default();
         let classes = logits.shape()[1];
         logits.read(|logits| self.judge(logits, file_logits, &batch.labels, classes));
+        Ok(())
+    }
+
+    /// The outputs once more, when nothing else is asked for: then they follow the plan, if the file has one.
+    fn add_plan(
+        &mut self,
+        file: &Executor,
+        images: (&str, Value),
+        first_image: u64,
+        steps: &Outputs,
+    ) -> Outcome<()> {
+        if first_image > 0 && self.plan.is_none() {
+            return Ok(());
+        }
+        let planned = file.run(&[images], &[])?;
+        let Some(stages) = file.model().planned_stages() else { return Ok(()) };
+        let finding = self.plan.get_or_insert_with(|| PlanFinding::new(stages));
+        for output in file.model().outputs() {
+            let (steps, plan) = (steps.get(output.name()), planned.get(output.name()));
+            let (steps, plan) = steps.zip(plan).expect("both runs give all outputs");
+            match steps.as_slice::<f32>().zip(plan.as_slice::<f32>()) {
+                Some((values, found)) if steps.shape() == plan.shape() => {
+                    let images = steps.shape().first().copied().unwrap_or(1);
+                    finding.comparison.add(first_image, images, values, found);
+                }
+                _ => finding.other_shapes += u64::from(steps != plan),
+            }
+        }
         Ok(())
     }
 

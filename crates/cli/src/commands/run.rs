@@ -3,6 +3,7 @@
 mod arrays;
 mod on_arrays;
 mod on_dataset;
+mod pace;
 
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,9 @@ pub struct RunArgs {
     /// Images per batch; the result does not depend on it [default: 100 for a dataset, else all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch: Option<u32>,
+    /// Compute everything N times, and tell how many items a second the executor alone took
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub repeat: Option<u32>,
     /// How to compute
     #[arg(long, value_enum, default_value = "canonical")]
     pub mode: ModeArg,

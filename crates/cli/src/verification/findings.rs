@@ -32,6 +32,8 @@ pub struct Findings {
     pub file_hits: Hits,
     /// Images for which they predict different classes.
     pub predictions_differ: u64,
+    /// The outputs by the file's plan against those step by step; none if the file has no plan in this mode.
+    pub plan: Option<PlanFinding>,
     /// What is stored, compared.
     pub constants: Constants,
     /// Why the file could not be executed, if it could not: then no image was compared.
@@ -62,6 +64,58 @@ pub struct OtherShape {
     pub trainer: String,
     /// Type and shape in the file.
     pub file: String,
+}
+
+/// What was found about the outputs that follow the plan of a file.
+///
+/// Inner tensors are computed step by step; whoever asks for none gets outputs by the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanFinding {
+    /// Stages of the plan.
+    pub stages: usize,
+    /// The outputs: step by step on the trainer's side, by the plan on the file's.
+    pub comparison: Comparison,
+    /// Outputs that have another shape or type, or other values that are no numbers of 32 bits.
+    pub other_shapes: u64,
+}
+
+impl PlanFinding {
+    /// Nothing was compared yet.
+    pub fn new(stages: usize) -> Self {
+        Self { stages, comparison: Comparison::default(), other_shapes: 0 }
+    }
+
+    fn differs(&self) -> bool {
+        self.comparison.differ > 0 || self.other_shapes > 0
+    }
+
+    fn json(&self) -> Value {
+        let Comparison { values, differ, zero_signs_differ, first, .. } = self.comparison;
+        json!({
+            "stages": self.stages,
+            "values_compared": values,
+            "values_differ": differ,
+            "zero_signs_differ": zero_signs_differ,
+            "other_shapes": self.other_shapes,
+            "first_difference": first.map(|first| json!({
+                "image": first.image,
+                "index": first.index,
+                "by_steps": first.trainer,
+                "by_plan": first.file,
+            })),
+        })
+    }
+
+    /// The first value that differs, in words.
+    fn sentence(&self) -> String {
+        match self.comparison.first {
+            Some(first) => format!(
+                "  the plan gives other outputs than the steps: image {}, value {}: {} by the plan, {} by the steps\n",
+                first.image, first.index, first.file, first.trainer
+            ),
+            None => "  the plan gives outputs of another shape or type than the steps\n".to_owned(),
+        }
+    }
 }
 
 impl TensorFinding {
@@ -100,6 +154,7 @@ impl Findings {
             && self.predictions_differ == 0
             && self.constants.constants_differ == 0
             && !self.tensors.iter().any(TensorFinding::differs)
+            && !self.plan.as_ref().is_some_and(PlanFinding::differs)
     }
 
     /// The tensors that the file calls otherwise.
@@ -162,6 +217,7 @@ impl Findings {
             "tensors": self.tensors.iter().map(TensorFinding::json).collect::<Vec<_>>(),
             "tensors_renamed": self.renamed().count(),
             "tensors_only_in_trainer": self.only_in_trainer,
+            "plan": self.plan.as_ref().map(PlanFinding::json),
             "constants": self.constants,
             "seconds": self.seconds,
             "images_per_second": self.images as f64 / self.seconds,
@@ -206,6 +262,12 @@ impl Findings {
             format!("{stored} compared, {} differ", grouped(constants_differ)),
         );
         fact("executor", format!("{} mode", self.mode));
+        if let Some(plan) = &self.plan {
+            let Comparison { values, differ, .. } = plan.comparison;
+            let compared = format!("{} values compared with the steps", grouped(values));
+            let stages = plan.stages;
+            fact("plan", format!("{stages} stages, {compared}, {} differ", grouped(differ)));
+        }
         fact("time", seconds(self.seconds));
         text.push('\n');
         text.push_str(&self.verdict());
@@ -252,6 +314,9 @@ impl Findings {
                 ),
                 (None, None) => Ok(()),
             };
+        }
+        if let Some(plan) = self.plan.as_ref().filter(|plan| plan.differs()) {
+            text.push_str(&plan.sentence());
         }
         for difference in self.constants.differ.iter().take(SHOWN) {
             let _ = writeln!(
@@ -320,4 +385,24 @@ fn shortened(text: &str) -> String {
 
 fn percent(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / whole as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_differs() {
+        let mut plan = PlanFinding::new(3);
+        plan.comparison.add(0, 2, &[1.0, 0.0, 3.0, 4.0], &[1.0, -0.0, 3.0, 4.0]);
+        assert!(!plan.differs());
+        assert_eq!(plan.json()["zero_signs_differ"], 1);
+        plan.comparison.add(2, 2, &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 5.0]);
+        assert!(plan.differs());
+        assert_eq!(plan.json()["first_difference"]["by_plan"], 5.0);
+        let expected = "image 3, value 1: 5 by the plan, 4 by the steps";
+        assert!(plan.sentence().contains(expected), "{}", plan.sentence());
+        let shape = PlanFinding { other_shapes: 1, ..PlanFinding::new(3) };
+        assert!(shape.differs() && shape.sentence().contains("shape"));
+    }
 }

@@ -38,7 +38,7 @@ fn keys_are_stable() {
         ("export", "export experiments -o json.onnx"),
         ("verify", "verify experiments json.onnx --limit 100 --report json.json"),
         ("prove", "prove json.onnx"),
-        ("run", "run json.onnx --dataset glyphs --limit 100"),
+        ("run", "run json.onnx --dataset glyphs --limit 100 --repeat 2"),
         ("cost", "cost json.onnx"),
         ("diff", "diff json.onnx json.onnx --dataset glyphs --limit 20"),
         ("formats", "formats"),

@@ -80,6 +80,10 @@ fn the_file_itself_is_right() {
     assert!(document["tensors_compared"].as_u64().unwrap() >= 12, "{document:#}");
     assert!(document["values_compared"].as_u64().unwrap() >= 200 * (784 + 3 * 3 * 64 + 2 * 10));
     assert!(document["constants"]["initializers_compared"].as_u64().unwrap() >= 20);
+    // What runs without inner tensors, follows a plan.
+    let plan = &document["plan"];
+    assert_eq!((&plan["stages"], &plan["values_differ"]), (&5.into(), &0.into()), "{plan}");
+    assert_eq!(plan["values_compared"], 200 * 10);
 }
 
 /// The output of the `nth` node of a type in the exported file.

@@ -8,6 +8,7 @@ use fewbit_train::Hits;
 use serde_json::json;
 
 use super::arrays::Collected;
+use super::pace::Pace;
 use super::{Finished, RunArgs};
 use crate::commands::dataset::open_images;
 use crate::console::{Console, counted, escape, grouped, seconds};
@@ -36,23 +37,34 @@ pub fn run(
     let mut bar = Progress::new(console);
     let mut collected = Collected::default();
     let mut hits = Hits::default();
-    for batch in loader.epoch(0) {
-        let [channels, height, width] = dataset.image_shape();
-        let shape = [batch.count, channels, height, width];
-        let outputs = executor.run_images(batch.images, &shape, &keep)?;
-        hits.add(answers(executor, outputs.first(), &batch.labels, dataset.classes())?);
-        if args.output.is_some() {
-            collected.add(executor, outputs)?;
+    let mut pace = Pace::default();
+    let mut spent = 0.0;
+    for round in 0..args.repeat.unwrap_or(1) {
+        for batch in loader.epoch(0) {
+            let [channels, height, width] = dataset.image_shape();
+            let shape = [batch.count, channels, height, width];
+            let (input, images) = executor.images(batch.images, &shape)?;
+            let outputs = pace.time(|| executor.run(&[(input, images)], &keep))?;
+            if round > 0 {
+                continue;
+            }
+            hits.add(answers(executor, outputs.first(), &batch.labels, dataset.classes())?);
+            if args.output.is_some() {
+                collected.add(executor, outputs)?;
+            }
+            bar.show(hits.images, total, || {
+                let speed = hits.images as f64 / started.elapsed().as_secs_f64();
+                format!("{} images/s, top-1 {:.2} %", grouped(speed as u64), hits.top1_percent())
+            });
         }
-        bar.show(hits.images, total, || {
-            let speed = hits.images as f64 / started.elapsed().as_secs_f64();
-            format!("{} images/s, top-1 {:.2} %", grouped(speed as u64), hits.top1_percent())
-        });
+        pace.end();
+        if round == 0 {
+            spent = started.elapsed().as_secs_f64();
+        }
     }
     drop(bar);
-    let spent = started.elapsed().as_secs_f64();
     let images_per_second = hits.images as f64 / spent;
-    let text = format!(
+    let mut text = format!(
         "{} in {} mode, on {} of {name}:\n  top-1  {:.2} % ({} right)\n  top-5  {:.2} % ({} right)\n  \
          speed  {} images/s, {}\n",
         escape(&args.model.to_string_lossy()),
@@ -65,6 +77,10 @@ pub fn run(
         grouped(images_per_second.round_ties_even() as u64),
         seconds(spent),
     );
+    let repeated = args.repeat.map(|_| pace.json(total, "images"));
+    if repeated.is_some() {
+        text.push_str(&pace.text(total, "images"));
+    }
     let json = json!({
         "dataset": name.as_str(),
         "images": hits.images,
@@ -75,6 +91,7 @@ pub fn run(
         "batch": batch,
         "seconds": spent,
         "images_per_second": images_per_second,
+        "repeated": repeated,
     });
     Ok(Finished { text, json, collected })
 }
