@@ -29,7 +29,7 @@ mod steps;
 use std::sync::{Arc, Mutex};
 
 pub use form::{Element, Form};
-pub use pool::{Pooling, Window};
+pub use pool::{Pooling, Window, Windows};
 pub use product::Product;
 pub use quantizers::{Integer, Minifloat};
 pub use steps::{Lanes, Step};

@@ -231,6 +231,9 @@ impl Run<'_> {
         if matches!(stage.source, Source::Input) {
             return self.planes(stage);
         }
+        if self.largest_bytes(stage, part) {
+            return;
+        }
         let mut block = Block([0.0; BLOCK * COLUMNS]);
         for span in part.rows.clone().step_by(SPAN) {
             let end = (span + SPAN).min(part.rows.end);
@@ -247,6 +250,29 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// Takes the largest codes as they are, if a stage does no more than that.
+    fn largest_bytes(&self, stage: &Stage, part: &Part<'_>) -> bool {
+        let (Source::Window(window), [], &[Sink::Form(to)]) =
+            (&stage.source, stage.steps.as_slice(), stage.sinks.as_slice())
+        else {
+            return false;
+        };
+        let (from, form) = (&self.program.forms[window.form()], &self.program.forms[to]);
+        if !window.is_of_bytes(from) || form.element() != from.element() {
+            return false;
+        }
+        let words = form.panel(part.panels.start)..form.panel(part.panels.end).min(form.words());
+        for row in part.rows.clone() {
+            let (image, pixel) = (row / stage.pixels(), row % stage.pixels());
+            let start = image * form.len() + form.place(pixel) + words.start;
+            // SAFETY: each pixel's panels are computed once, by one thread, and nobody reads them before the stage is over.
+            let result = unsafe { self.buffers[to].slice(start, words.len()) };
+            let place = (image * from.len(), pixel, words.start);
+            window.largest(self.program.level, self.buffers[window.form()], place, result);
+        }
+        true
     }
 
     fn block(

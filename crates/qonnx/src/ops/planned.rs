@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use fewbit_kernels::pool::Pool2dShape;
-use fewbit_kernels::program::{Lanes, Pooling, Step};
+use fewbit_kernels::program::{Lanes, Pooling, Step, Windows};
 use fewbit_kernels::{Accumulation, Conv2dShape};
 
 use crate::Options;
@@ -32,7 +31,7 @@ pub(crate) enum Planned {
     Sum,
     /// A convolution of one group, or a linear layer: one over images of one pixel.
     Product(PlannedProduct),
-    Window(Pooling, Pool2dShape),
+    Window(Pooling, Windows),
     /// The same values in another shape.
     Reshape,
 }

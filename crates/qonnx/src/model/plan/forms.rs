@@ -55,11 +55,11 @@ pub(super) fn program(
                     &forms.all[form],
                 )?)
             }
-            DraftSource::Window(x, pooling, shape) => {
+            DraftSource::Window(x, pooling, windows) => {
                 let form = forms.any(x)?;
                 let scale =
                     read_scale(&draft.steps, pooling == Pooling::Max, &known[&x], &known[&result]);
-                Source::Window(Window::new(form, &forms.all[form], scale, pooling, shape))
+                Source::Window(Window::new(form, &forms.all[form], scale, pooling, &windows))
             }
             DraftSource::Tensor(x) => {
                 let scale = read_scale(&draft.steps, true, &known[&x], &known[&result]);

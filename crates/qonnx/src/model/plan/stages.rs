@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use fewbit_kernels::pool::Pool2dShape;
-use fewbit_kernels::program::{Pooling, Step};
+use fewbit_kernels::program::{Pooling, Step, Windows};
 
 use super::Sample;
 use crate::model::{Model, Place, Step as Node};
@@ -24,7 +23,7 @@ pub(super) struct Draft {
 pub(super) enum DraftSource {
     Input,
     Product(usize, PlannedProduct),
-    Window(usize, Pooling, Pool2dShape),
+    Window(usize, Pooling, Windows),
     Tensor(usize),
 }
 
@@ -127,9 +126,9 @@ impl Builder<'_> {
                 self.sum(x, other, result)
             }
             Planned::Product(product) => self.product(x, result, product),
-            Planned::Window(pooling, shape) => {
+            Planned::Window(pooling, windows) => {
                 self.producers[x]?;
-                self.stage(result, DraftSource::Window(x, pooling, shape))
+                self.stage(result, DraftSource::Window(x, pooling, windows))
             }
             Planned::Reshape => self.reshape(x, result),
             Planned::Steps(_) | Planned::Sum => None,

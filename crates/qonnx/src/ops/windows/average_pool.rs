@@ -50,7 +50,7 @@ impl Operator for AveragePool {
     }
 
     fn planned(&self, site: &Site<'_>) -> Option<Planned> {
-        self.pooling.planned(site, program::Pooling::Average)
+        self.pooling.planned(site, program::Pooling::Average, self.count_padding)
     }
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {

@@ -83,7 +83,7 @@ impl Operator for MaxPool {
         if self.indices.is_some() {
             None
         } else {
-            self.pooling.planned(site, program::Pooling::Max)
+            self.pooling.planned(site, program::Pooling::Max, false)
         }
     }
 

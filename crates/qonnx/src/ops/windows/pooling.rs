@@ -1,7 +1,7 @@
 //! What the poolings share: a tensor as planes, each with its windows.
 
 use fewbit_kernels::pool::Pool2dShape;
-use fewbit_kernels::program;
+use fewbit_kernels::program::{self, Windows};
 
 use super::window::{Axis, WindowAttributes, windows};
 use crate::attributes::Attributes;
@@ -16,6 +16,9 @@ pub(crate) enum Pooling {
     Global,
 }
 
+/// Places in all windows of an image that a plan takes.
+const MOST_PLACES: usize = 1 << 22;
+
 /// The planes of a tensor and their windows.
 #[derive(Debug)]
 pub(crate) struct Planes {
@@ -29,12 +32,36 @@ impl Pooling {
         Ok(Self::Windows(WindowAttributes::new(attributes)?.with_ceil_mode(attributes)?))
     }
 
-    /// Windows in a plan, if there is no padding and none is only partly there.
-    pub(crate) fn planned(&self, site: &Site<'_>, pooling: program::Pooling) -> Option<Planned> {
+    /// Windows in a plan; `count_padding` if their sizes are to include what lies on padding.
+    pub(crate) fn planned(
+        &self,
+        site: &Site<'_>,
+        pooling: program::Pooling,
+        count_padding: bool,
+    ) -> Option<Planned> {
         let context = Context { options: site.options, largest: usize::MAX, batch: None };
         let planes = self.planes(site.shape, &context).ok().filter(|_| site.only_first())?;
-        let shape = Pool2dShape { planes: 1, ..planes.plain_2d()? };
-        Some(Planned::Window(pooling, shape))
+        let size = match *planes.axes.as_slice() {
+            [x] => (1, x.out),
+            [y, x] => (y.out, x.out),
+            _ => return None,
+        };
+        let taps: usize = planes.axes.iter().map(|axis| axis.kernel).product();
+        // Lists of more places would be longer than images.
+        if planes.outputs().checked_mul(taps)? > MOST_PLACES {
+            return None;
+        }
+        let mut pixels = vec![Vec::new(); planes.outputs()];
+        planes.windows(|window, places| pixels[window] = places.to_vec());
+        if pixels.iter().any(Vec::is_empty) {
+            return None;
+        }
+        let sizes = if count_padding {
+            planes.padded_sizes()
+        } else {
+            pixels.iter().map(Vec::len).collect()
+        };
+        Some(Planned::Window(pooling, Windows { size, pixels, sizes }))
     }
 
     /// The planes of a tensor of this shape, once their result is known to be of a bearable size.
