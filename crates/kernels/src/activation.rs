@@ -116,13 +116,14 @@ pub fn forward(
     let output = Output::new(y);
     let found = parallel::jobs(channels, x.len(), |c| {
         let pieces = Pieces { n, channels, inner, c };
-        let whole = match normalization {
-            Normalization::Batch { .. } => n * inner,
+        // Whoever has to go through the quantized values three times keeps them.
+        let whole = match (normalization, activation.before) {
+            (Normalization::Batch { .. }, Some(_)) => n * inner,
             _ => 0,
         };
-        scratch::floats(whole + 2 * pieces.len(), |buffers| {
+        scratch::floats(whole + 4 * pieces.len(), |buffers| {
             let (quantized, buffers) = buffers.split_at_mut(whole);
-            let (first, second) = buffers.split_at_mut(pieces.len());
+            let [first, second, third, fourth] = quarters(buffers);
             let mut statistics = None;
             let affine = match normalization {
                 Normalization::None => Affine::IDENTITY,
@@ -134,16 +135,25 @@ pub fn forward(
                     let mut sums = Sums::default();
                     for piece in pieces.iter() {
                         let x = pieces.gather(x, piece, first);
-                        let u = &mut quantized[pieces.within(piece)];
-                        match activation.before {
-                            Some(before) => before.forward(x, u),
-                            None => u.copy_from_slice(x),
-                        }
+                        let u = match activation.before {
+                            Some(before) => {
+                                let u = &mut quantized[pieces.within(piece)];
+                                before.forward(x, u);
+                                u
+                            }
+                            None => x,
+                        };
                         sums.add(level, u, 0.0, u, 0.0, inner);
                     }
                     let mean = mean_of(sums.total().0, shape.count());
                     let mut around = Sums::default();
-                    around.add(level, quantized, mean, quantized, mean, inner);
+                    for piece in pieces.iter() {
+                        let u = match activation.before {
+                            Some(_) => &quantized[pieces.within(piece)],
+                            None => pieces.gather(x, piece, first),
+                        };
+                        around.add(level, u, mean, u, mean, inner);
+                    }
                     let variance = variance_of(around.total(), shape.count());
                     let inverse = inverse_deviation(variance, eps);
                     statistics = Some((mean, variance, inverse));
@@ -152,29 +162,19 @@ pub fn forward(
             };
             for piece in pieces.iter() {
                 let len = pieces.within(piece).len();
-                let (mut first, mut second) = (&mut first[..len], &mut second[..len]);
-                if statistics.is_some() {
-                    let u = &quantized[pieces.within(piece)];
-                    normalized(level, u, second, affine, activation.rectify);
+                let u = if whole > 0 {
+                    &quantized[pieces.within(piece)]
                 } else {
-                    let x = pieces.gather(x, piece, first);
-                    match activation.before {
-                        Some(before) => {
-                            before.forward(x, second);
-                            normalized(level, second, first, affine, activation.rectify);
-                            std::mem::swap(&mut first, &mut second);
-                        }
-                        None => normalized(level, x, second, affine, activation.rectify),
-                    }
-                }
-                let result = match activation.after {
-                    Some(after) => {
-                        after.forward(second, first);
-                        first
-                    }
-                    None => second,
+                    activation.before(pieces.gather(x, piece, first), &mut second[..len])
                 };
-                pieces.scatter(result, piece, &output);
+                pieces.write(piece, &output, fourth, |y| match activation.after {
+                    Some(after) => {
+                        let rectified = &mut third[..len];
+                        normalized(level, u, rectified, affine, activation.rectify);
+                        after.forward(rectified, y);
+                    }
+                    None => normalized(level, u, y, affine, activation.rectify),
+                });
             }
             statistics
         })
@@ -216,8 +216,9 @@ pub fn backward(
     let found = parallel::jobs(channels, 2 * x.len(), |c| {
         let pieces = Pieces { n, channels, inner, c };
         let whole = if normalization.is_some() { n * inner } else { 0 };
-        scratch::floats(2 * whole + 4 * pieces.len(), |buffers| {
-            let (quantized, buffers) = buffers.split_at_mut(whole);
+        let kept = if activation.before.is_some() { whole } else { 0 };
+        scratch::floats(kept + whole + 4 * pieces.len(), |buffers| {
+            let (quantized, buffers) = buffers.split_at_mut(kept);
             let (gradients, buffers) = buffers.split_at_mut(whole);
             let [first, second, third, fourth] = quarters(buffers);
             let mut scales = (0.0, 0.0);
@@ -232,20 +233,16 @@ pub fn backward(
             };
             for piece in pieces.iter() {
                 let len = pieces.within(piece).len();
-                let x = pieces.gather(x, piece, &mut first[..len]);
-                let u = match whole {
-                    0 => &mut fourth[..len],
-                    _ => &mut quantized[pieces.within(piece)],
+                let x = pieces.gather(x, piece, first);
+                let u = match kept {
+                    0 => activation.before(x, &mut fourth[..len]),
+                    _ => activation.before(x, &mut quantized[pieces.within(piece)]),
                 };
-                match activation.before {
-                    Some(before) => before.forward(x, u),
-                    None => u.copy_from_slice(x),
-                }
                 let rectified = &mut second[..len];
                 if activation.rectify || activation.after.is_some() {
                     normalized(level, u, rectified, affine, activation.rectify);
                 }
-                let dy = pieces.gather_from(&output, piece, &mut third[..len]);
+                let dy = pieces.gather_from(&output, piece, third);
                 match normalization {
                     Some((_, _, found)) => {
                         let gradient = &mut gradients[pieces.within(piece)];
@@ -253,16 +250,17 @@ pub fn backward(
                         sums.add(level, gradient, 0.0, u, found.mean[c], inner);
                     }
                     None => {
-                        // Nothing needs `u` any more.
-                        scales.1 += activation.through_after(level, rectified, dy, u);
-                        let gradient = match activation.before {
-                            Some(before) => {
-                                scales.0 += before.backward(x, u, rectified);
-                                rectified
+                        // Nothing needs the quantized values any more.
+                        let du = &mut fourth[..len];
+                        scales.1 += activation.through_after(level, rectified, dy, du);
+                        match activation.before {
+                            Some(before) => pieces.write(piece, &output, second, |dx| {
+                                scales.0 += before.backward(x, du, dx);
+                            }),
+                            None => {
+                                pieces.write(piece, &output, second, |dx| dx.copy_from_slice(du))
                             }
-                            None => u,
-                        };
-                        pieces.scatter(gradient, piece, &output);
+                        }
                     }
                 }
             }
@@ -271,21 +269,23 @@ pub fn backward(
             let (r, mean) = (found.inverse_deviation[c], found.mean[c]);
             let slope = slope_of(sums.1, r, shape.count());
             let mean_dy = mean_of(sums.0, shape.count());
+            let a = weight[c] * r;
             for piece in pieces.iter() {
                 let within = pieces.within(piece);
-                let (du, dx) = (&mut second[..within.len()], &mut third[..within.len()]);
-                let (u, gradient) = (&quantized[within.clone()], &gradients[within]);
-                let a = weight[c] * r;
-                grad_run(level, u, gradient, du, &[mean], &[mean_dy], &[slope], &[a]);
-                let result = match activation.before {
-                    Some(before) => {
-                        let x = pieces.gather(x, piece, &mut first[..du.len()]);
-                        scales.0 += before.backward(x, du, dx);
-                        dx
-                    }
-                    None => du,
+                let x = pieces.gather(x, piece, first);
+                let u = if kept > 0 { &quantized[within.clone()] } else { x };
+                let gradient = &gradients[within];
+                let through_norm = |dx: &mut [f32]| {
+                    grad_run(level, u, gradient, dx, &[mean], &[mean_dy], &[slope], &[a]);
                 };
-                pieces.scatter(result, piece, &output);
+                pieces.write(piece, &output, third, |dx| match activation.before {
+                    Some(before) => {
+                        let du = &mut second[..dx.len()];
+                        through_norm(du);
+                        scales.0 += before.backward(x, du, dx);
+                    }
+                    None => through_norm(dx),
+                });
             }
             (sums, scales)
         })
@@ -305,6 +305,17 @@ pub fn backward(
 }
 
 impl Activation<'_> {
+    /// The first quantizer's result, in `buffer` if there is one.
+    fn before<'a>(&self, x: &'a [f32], buffer: &'a mut [f32]) -> &'a [f32] {
+        match self.before {
+            None => x,
+            Some(before) => {
+                before.forward(x, buffer);
+                buffer
+            }
+        }
+    }
+
     /// The gradient `dw` in front of the rectifier and the second quantizer, from their input and the gradient `dy` of the result;
     /// returns this part of the gradient of the scale.
     fn through_after(&self, level: Level, rectified: &[f32], dy: &[f32], dw: &mut [f32]) -> f64 {
@@ -385,26 +396,40 @@ impl Pieces {
         &buffer[..count * inner]
     }
 
-    /// As [`gather`](Self::gather), always in `buffer`.
+    /// As [`gather`](Self::gather), of what is about to be written.
     fn gather_from<'a>(
         &self,
-        values: &Output<'_>,
+        values: &Output<'a>,
         (first, count): (usize, usize),
         buffer: &'a mut [f32],
     ) -> &'a [f32] {
-        for (i, run) in buffer[..count * self.inner].chunks_exact_mut(self.inner.max(1)).enumerate()
-        {
-            // SAFETY: this run belongs to this channel alone, and no other slice of it is in use.
-            run.copy_from_slice(unsafe { values.floats(self.start(first + i), self.inner) });
+        // SAFETY: these runs belong to this channel alone; nothing is written to them before the values were used.
+        let run = |image: usize| &*unsafe { values.floats(self.start(image), self.inner) };
+        if count == 1 {
+            return run(first);
         }
+        let runs = buffer[..count * self.inner].chunks_exact_mut(self.inner.max(1));
+        runs.enumerate().for_each(|(i, to)| to.copy_from_slice(run(first + i)));
         &buffer[..count * self.inner]
     }
 
-    fn scatter(&self, values: &[f32], (first, count): (usize, usize), to: &Output<'_>) {
-        for (i, run) in values[..count * self.inner].chunks_exact(self.inner.max(1)).enumerate() {
-            // SAFETY: this run belongs to this channel alone, and no other slice of it is in use.
-            unsafe { to.floats(self.start(first + i), self.inner) }.copy_from_slice(run);
+    /// Has a piece filled, in `buffer` unless its values lie together.
+    fn write(
+        &self,
+        (first, count): (usize, usize),
+        to: &Output<'_>,
+        buffer: &mut [f32],
+        fill: impl FnOnce(&mut [f32]),
+    ) {
+        // SAFETY: these runs belong to this channel alone, and no other slice of them is in use.
+        let run = |image: usize| unsafe { to.floats(self.start(image), self.inner) };
+        if count == 1 {
+            return fill(run(first));
         }
+        let piece = &mut buffer[..count * self.inner];
+        fill(piece);
+        let runs = piece.chunks_exact(self.inner.max(1)).enumerate();
+        runs.for_each(|(i, values)| run(first + i).copy_from_slice(values));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Two-dimensional pooling without padding; what does not fill a window at the right or bottom edge is left out.
 
+use crate::isa::{Level, multiversion};
 use crate::parallel;
 
 /// Sizes of a pooling.
@@ -56,7 +57,18 @@ pub fn max(x: &[f32], y: &mut [f32], shape: &Pool2dShape) -> Vec<u32> {
     let (oh, ow) = shape.check(x.len(), y.len());
     assert!(u32::try_from(x.len()).is_ok(), "{} values cannot be indexed by 32 bits", x.len());
     let mut index = vec![0; y.len()];
+    let level = Level::current();
+    let in_pairs = (shape.kernel, shape.stride) == ((2, 2), (2, 2));
     let plane = |p: usize, y: &mut [f32], index: &mut [u32]| {
+        if in_pairs {
+            for oy in 0..oh {
+                let first = (p * shape.h + 2 * oy) * shape.w;
+                let (top, bottom) = x[first..][..2 * shape.w].split_at(shape.w);
+                let (y, index) = (&mut y[oy * ow..][..ow], &mut index[oy * ow..][..ow]);
+                largest_of_four(level, top, bottom, first as u32, y, index);
+            }
+            return;
+        }
         for oy in 0..oh {
             for ox in 0..ow {
                 let mut best = (p * shape.h + oy * shape.stride.0) * shape.w + ox * shape.stride.1;
@@ -85,16 +97,47 @@ pub fn max(x: &[f32], y: &mut [f32], shape: &Pool2dShape) -> Vec<u32> {
     index
 }
 
+multiversion! {
+    /// The largest of each 2 x 2 square of two rows.
+    fn largest_of_four(level, top: &[f32], bottom: &[f32], first: u32, y: &mut [f32], index: &mut [u32]) {
+        let width = top.len() as u32;
+        let (top, bottom) = (top.as_chunks::<2>().0, bottom.as_chunks::<2>().0);
+        let len = y.len();
+        let (top, bottom, index) = (&top[..len], &bottom[..len], &mut index[..len]);
+        for i in 0..len {
+            let at = first + 2 * i as u32;
+            let best = larger((top[i][0], at), (top[i][1], at + 1));
+            let best = larger(best, (bottom[i][0], at + width));
+            let best = larger(best, (bottom[i][1], at + width + 1));
+            (y[i], index[i]) = best;
+        }
+    }
+}
+
+/// The first of two values with their places, unless the second is larger. NaN is larger than everything.
+#[inline(always)]
+fn larger(a: (f32, u32), b: (f32, u32)) -> (f32, u32) {
+    let takes_b = (b.0 > a.0) | (b.0.is_nan() & !a.0.is_nan());
+    if takes_b { b } else { a }
+}
+
 /// Gradient of [`max`]: each `dy` goes to the value that was taken.
 ///
+/// # Shape
+/// As those of [`max`].
 /// # Panics
-/// If `index` has not the length of `dy`, or points outside `dx`.
-pub fn max_grad(dy: &[f32], index: &[u32], dx: &mut [f32]) {
+/// If a slice has another length, or `index` points outside of the plane.
+pub fn max_grad(dy: &[f32], index: &[u32], dx: &mut [f32], shape: &Pool2dShape) {
+    let (oh, ow) = shape.check(dx.len(), dy.len());
     assert_eq!(dy.len(), index.len(), "gradient and index of a pooling");
-    dx.fill(0.0);
-    for (dy, &i) in dy.iter().zip(index) {
-        dx[i as usize] += dy;
-    }
+    let (plane_len, total) = (shape.h * shape.w, dx.len());
+    parallel_planes(dx, plane_len, total, |p, dx| {
+        dx.fill(0.0);
+        let taken = p * oh * ow..(p + 1) * oh * ow;
+        for (dy, &i) in dy[taken.clone()].iter().zip(&index[taken]) {
+            dx[i as usize - p * plane_len] += dy;
+        }
+    });
 }
 
 /// Averages each window: the `f32` sum in scan order, divided by the size of the window.
@@ -188,7 +231,7 @@ mod tests {
         assert_eq!(y[..2], [2.0, -1.0]);
         assert!(y[2].is_nan());
         let mut dx = [9.0; 30];
-        max_grad(&[1.0, 2.0, 3.0, 4.0], &index, &mut dx);
+        max_grad(&[1.0, 2.0, 3.0, 4.0], &index, &mut dx, &SHAPE);
         assert_eq!((dx[1], dx[3], dx[21], dx[17]), (1.0, 2.0, 3.0, 4.0));
         assert_eq!(dx.iter().sum::<f32>(), 10.0);
     }
@@ -200,7 +243,7 @@ mod tests {
         let x = [1.0, 5.0, 2.0, 3.0];
         let index = max(&x, &mut y, &shape);
         let mut dx = [0.0; 4];
-        max_grad(&[1.0, 2.0, 4.0], &index, &mut dx);
+        max_grad(&[1.0, 2.0, 4.0], &index, &mut dx, &shape);
         assert_eq!((y, dx), ([5.0, 5.0, 3.0], [0.0, 3.0, 0.0, 4.0]));
         average(&x, &mut y, &shape);
         average_grad(&[1.0, 2.0, 4.0], &mut dx, &shape);

@@ -12,6 +12,7 @@ use fewbit_kernels::pool::{self as kernel, Pool2dShape};
 
 use super::extension::{Keep, contiguous, extension, record, slice, tensor};
 use super::quantized::{Grid, Quantized, Scale};
+use super::storage::{buffer, recycle};
 use crate::error::{Error, ErrorKind};
 use crate::tensor::Tensor;
 
@@ -108,8 +109,9 @@ fn pooled<R>(
     let dims = x.shape().to_vec();
     let shape = shape(&dims, size);
     let (height, width) = shape.output_size().expect("sizes are checked before");
-    let mut y = vec![0.0; shape.planes * height * width];
+    let mut y = buffer(shape.planes * height * width);
     let result = run(slice(&x), &mut y, &shape);
+    recycle(x);
     (tensor(y, [dims[0], dims[1], height, width].into()), result)
 }
 
@@ -132,15 +134,17 @@ impl PoolGradient for Flex {
         (y, Kept::Places(places.into(), dims))
     }
 
-    fn pool_largest_gradient(kept: Kept<Self>, upstream: FlexTensor, _: usize) -> FlexTensor {
+    fn pool_largest_gradient(kept: Kept<Self>, upstream: FlexTensor, size: usize) -> FlexTensor {
         let Kept::Places(places, dims) = kept else { unreachable!("the processor keeps places") };
-        let mut dx = vec![0.0; dims.iter().product()];
-        kernel::max_grad(slice(&contiguous(upstream)), &places, &mut dx);
+        let mut dx = buffer(dims.iter().product());
+        let upstream = contiguous(upstream);
+        kernel::max_grad(slice(&upstream), &places, &mut dx, &shape(&dims, size));
+        recycle(upstream);
         tensor(dx, dims.into())
     }
 
     fn pool_mean_gradient(x: Shaped<Self>, upstream: FlexTensor, size: usize) -> FlexTensor {
-        let mut dx = vec![0.0; x.shape.iter().product()];
+        let mut dx = buffer(x.shape.iter().product());
         let upstream = contiguous(upstream);
         kernel::average_grad(slice(&upstream), &mut dx, &shape(&x.shape, size));
         tensor(dx, x.shape.into())
