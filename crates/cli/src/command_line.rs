@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    cost, data, diff, eval, export, formats, networks, prove, recipes, run, train, verify,
+    clean, codes, cost, data, diff, eval, export, formats, inspect, networks, prove, recipes, run,
+    train, verify,
 };
 
 /// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
@@ -60,12 +61,21 @@ pub enum Command {
     /// Run an ONNX or QONNX file on arrays or on a dataset
     #[command(after_help = help(run::EXAMPLES, ""))]
     Run(run::RunArgs),
+    /// Show what is in a file, what other programs would refuse, and which values there can be
+    #[command(after_help = help(inspect::EXAMPLES, inspect::NOTES))]
+    Inspect(inspect::InspectArgs),
     /// Count what a network costs: multiply-accumulates, bits, bit operations and gates
     #[command(after_help = help(cost::EXAMPLES, cost::NOTES))]
     Cost(cost::CostArgs),
     /// Compare two models on the same inputs, or a model with stored tensors: where do they part?
     #[command(after_help = help(diff::EXAMPLES, diff::NOTES))]
     Diff(diff::DiffArgs),
+    /// Put a file in order: shapes, constants, readable names; it computes the same
+    #[command(after_help = help(clean::EXAMPLES, clean::NOTES))]
+    Clean(clean::CleanArgs),
+    /// Write the codes of quantized weights: JSON, .npz, a header of C, or a memory image
+    #[command(after_help = help(codes::EXAMPLES, codes::NOTES))]
+    Codes(codes::CodesArgs),
     /// Explain a number format: range, values, encoding and decoding
     #[command(after_help = help(formats::EXAMPLES, ""))]
     Formats(formats::FormatsArgs),

@@ -1,5 +1,7 @@
 //! One file per command: what may be typed (`Args`), what it comes to (`Plan`), and the doing.
 
+pub mod clean;
+pub mod codes;
 pub mod cost;
 pub mod data;
 pub mod dataset;
@@ -7,7 +9,9 @@ pub mod diff;
 pub mod eval;
 pub mod export;
 pub mod formats;
+pub mod inspect;
 pub mod networks;
+pub mod proof;
 pub mod prove;
 pub mod recipes;
 pub mod run;

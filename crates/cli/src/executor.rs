@@ -8,6 +8,12 @@ use fewbit_qonnx::{Mode, Model, Options, Outputs, TensorInfo, Value};
 use crate::commands::run::ModeArg;
 use crate::failure::{Failure, Hint, Outcome};
 
+/// Reads a model file that is to be written again: nothing of it may be lost.
+pub fn read_rewritable(path: &Path) -> Outcome<ModelProto> {
+    read_model(path)?;
+    Ok(fewbit_onnx::read(path)?.rewritable().map_err(|error| error.in_file(path))?)
+}
+
 /// Reads a model file; folders and checkpoints, which other commands take, get a hint.
 pub fn read_model(path: &Path) -> Outcome<ModelProto> {
     let extension = path.extension().unwrap_or_default();

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::command_line::{self, Cli, Command, Common};
 use crate::commands::{
-    cost, data, diff, eval, export, formats, networks, prove, recipes, run as run_command, train,
-    verify,
+    clean, codes, cost, data, diff, eval, export, formats, inspect, networks, prove, recipes,
+    run as run_command, train, verify,
 };
 use crate::console::{self, Console, Verbosity};
 use crate::failure::{Failure, Hint, Outcome};
@@ -101,8 +101,11 @@ fn dispatch(command: &Command, console: &Console) -> Outcome<Report> {
         Command::Verify(args) => verify::run(args, console),
         Command::Prove(args) => prove::run(args, console),
         Command::Run(args) => run_command::run(args, console),
+        Command::Inspect(args) => inspect::run(args),
         Command::Cost(args) => cost::run(args),
         Command::Diff(args) => diff::run(args, console),
+        Command::Clean(args) => clean::run(args),
+        Command::Codes(args) => codes::run(args),
         Command::Formats(args) => formats::run(args),
         Command::Networks(args) => networks::run(args, console),
         Command::Data(args) => data::run(args, console),

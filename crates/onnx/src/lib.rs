@@ -5,6 +5,7 @@
 //!   [`Decoded::rewritable`] refuses where it would not.
 //! - [`check::validate`]: is the graph one that can be run? In which order?
 //! - [`tensor::TensorValue`]: a tensor whose element type, shape and data agree.
+//! - [`graph::Graph`]: a graph to be changed, and a file again with nothing lost.
 //! - [`builder::GraphBuilder`]: makes files that qonnx, FINN, hls4ml and onnxruntime accept.
 //!
 //! No file is trusted: whatever its bytes are, the result is a value or an [`Error`] that says
@@ -22,6 +23,7 @@ pub use wire::UnknownField;
 pub mod attribute;
 pub mod builder;
 pub mod check;
+pub mod graph;
 pub mod tensor;
 
 mod error;

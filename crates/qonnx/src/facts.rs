@@ -5,6 +5,7 @@ mod inference;
 mod sources;
 mod values;
 
+pub(crate) use format::is_power_of_two;
 pub use format::{Scaling, TensorFormat};
 pub(crate) use inference::CHANNELS_LAST;
 pub use inference::Rules;
@@ -178,6 +179,11 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// True if the file says all of a tensor's shape.
+pub(crate) fn is_static(info: &ValueInfoProto) -> bool {
+    declared(info).is_some()
+}
+
 /// The type and shape of a tensor, if the file says all of it.
 fn declared(info: &ValueInfoProto) -> Option<(Option<DType>, Vec<usize>)> {
     let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref()?.value.as_ref() else {
@@ -191,4 +197,17 @@ fn declared(info: &ValueInfoProto) -> Option<(Option<DType>, Vec<usize>)> {
     let shape = shape.collect::<Option<Vec<usize>>>()?;
     let dtype = crate::ops::data_type(tensor.elem_type.unwrap_or(0).into(), "the element type");
     Some((dtype.ok(), shape))
+}
+
+/// Bits of an element as it lies in memory.
+pub(crate) fn bits_of(dtype: DType) -> u32 {
+    match dtype {
+        DType::F64 | DType::I64 | DType::U64 => 64,
+        DType::F32 | DType::I32 | DType::U32 => 32,
+        DType::I16 | DType::U16 | DType::F16 | DType::Bf16 => 16,
+        DType::I4 | DType::U4 | DType::F4E2M1 => 4,
+        DType::I2 | DType::U2 => 2,
+        DType::F6E2M3 | DType::F6E3M2 => 6,
+        _ => 8,
+    }
 }

@@ -43,9 +43,15 @@ pub mod small {
 mod error;
 pub use error::{Error, ErrorKind};
 
+pub mod clean;
+pub mod codes;
 pub mod cost;
+pub mod equivalence;
 pub mod facts;
+pub mod inspect;
+pub mod lints;
 pub mod prove;
+pub mod ranges;
 
 mod attributes;
 mod broadcast;

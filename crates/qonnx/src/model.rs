@@ -125,6 +125,14 @@ impl Model {
         }
     }
 
+    /// A constant with the grid that it lies on.
+    pub(crate) fn constant_tensor(&self, name: &str) -> Option<&Tensor> {
+        match self.places.get(name)? {
+            Place::Constant(index) => Some(&self.constants[*index]),
+            Place::Slot(_) => None,
+        }
+    }
+
     /// Returns how many stages the plan has that the last run followed, or nothing if it went step by step because its graph has none.
     pub fn planned_stages(&self) -> Option<usize> {
         plan::stages(self)

@@ -23,7 +23,7 @@
 
 mod certificate;
 mod function;
-mod graph;
+pub(crate) mod graph;
 mod images;
 mod set;
 mod sums;

@@ -82,7 +82,8 @@ pub enum InputsArg {
 }
 
 impl InputsArg {
-    fn values(self) -> InputValues {
+    /// The inputs.
+    pub fn values(self) -> InputValues {
         match self {
             Self::Any => InputValues::Any,
             Self::Pixels => InputValues::Pixels,

@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "tests, their helpers included")]
 
 mod bad_input;
+mod clean;
+mod codes;
 mod cost;
 mod diff;
 mod examples;
 mod harness;
 mod help;
+mod inspect;
 mod json;
 mod killed;
 mod networks;

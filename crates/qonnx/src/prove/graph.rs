@@ -12,9 +12,9 @@ use crate::tensor::Tensor;
 use crate::{DType, Model, Options};
 
 /// The nodes that depend on the input, in order of computation, and what is known without one.
-pub(super) struct Graph<'a> {
-    pub(super) model: Model,
-    pub(super) nodes: Vec<Node<'a>>,
+pub(crate) struct Graph<'a> {
+    pub(crate) model: Model,
+    pub(crate) nodes: Vec<Node<'a>>,
     /// The shapes of all tensors for a batch of the file, or of one.
     shapes: BTreeMap<String, (DType, Vec<usize>)>,
     /// Which node makes a constant.
@@ -22,23 +22,23 @@ pub(super) struct Graph<'a> {
 }
 
 /// A node that depends on the input.
-pub(super) struct Node<'a> {
-    pub(super) proto: &'a NodeProto,
+pub(crate) struct Node<'a> {
+    pub(crate) proto: &'a NodeProto,
     /// Its name, or that of its first output.
-    pub(super) name: String,
-    pub(super) operator: Box<dyn Operator>,
-    pub(super) inputs: Vec<Operand>,
+    pub(crate) name: String,
+    pub(crate) operator: Box<dyn Operator>,
+    pub(crate) inputs: Vec<Operand>,
 }
 
 /// An input of a node.
-pub(super) enum Operand {
+pub(crate) enum Operand {
     Absent,
     Constant(Tensor),
     Computed(String),
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(proto: &'a ModelProto) -> Result<Self, Error> {
+    pub(crate) fn new(proto: &'a ModelProto) -> Result<Self, Error> {
         let order = fewbit_onnx::check::validate(proto).map_err(Error::onnx)?;
         let graph = proto.graph.as_ref().ok_or_else(|| Error::malformed("there is no graph"))?;
         let model = Model::from_proto(proto, Options::default())?;
@@ -63,12 +63,12 @@ impl<'a> Graph<'a> {
         Ok(Self { model, nodes, shapes, makers: makers(graph) })
     }
 
-    pub(super) fn shape(&self, tensor: &str) -> &[usize] {
+    pub(crate) fn shape(&self, tensor: &str) -> &[usize] {
         self.shapes.get(tensor).map_or(&[], |(_, shape)| shape.as_slice())
     }
 
     /// The node that makes a constant, transposes and the like left out.
-    pub(super) fn maker(&self, constant: &str) -> Option<&'a NodeProto> {
+    pub(crate) fn maker(&self, constant: &str) -> Option<&'a NodeProto> {
         let mut node = *self.makers.get(constant)?;
         while matches!(
             node.op_type(),
@@ -80,7 +80,7 @@ impl<'a> Graph<'a> {
     }
 
     /// True if an operator occurs among those that only constants go into.
-    pub(super) fn folds(&self, operator: &str) -> bool {
+    pub(crate) fn folds(&self, operator: &str) -> bool {
         self.makers.values().any(|node| {
             let constant = |name: &String| self.model.constant(name).is_some();
             node.op_type() == operator && node.output.iter().all(constant)
@@ -89,15 +89,15 @@ impl<'a> Graph<'a> {
 }
 
 impl Node<'_> {
-    pub(super) fn operator_name(&self) -> &str {
+    pub(crate) fn operator_name(&self) -> &str {
         self.proto.op_type()
     }
 
-    pub(super) fn output(&self) -> &str {
+    pub(crate) fn output(&self) -> &str {
         self.proto.output.first().map_or("", String::as_str)
     }
 
-    pub(super) fn constant(&self, index: usize) -> Option<&Tensor> {
+    pub(crate) fn constant(&self, index: usize) -> Option<&Tensor> {
         match self.inputs.get(index)? {
             Operand::Constant(tensor) => Some(tensor),
             _ => None,
@@ -105,7 +105,7 @@ impl Node<'_> {
     }
 
     /// The tensors among the inputs that depend on the input of the model.
-    pub(super) fn computed(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn computed(&self) -> impl Iterator<Item = &str> {
         self.inputs.iter().filter_map(|input| match input {
             Operand::Computed(name) => Some(name.as_str()),
             _ => None,
@@ -113,15 +113,15 @@ impl Node<'_> {
     }
 
     /// An integer attribute; that of a file which runs has its type.
-    pub(super) fn int(&self, name: &str, default: i64) -> i64 {
+    pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
         self.proto.int(name).ok().flatten().unwrap_or(default)
     }
 
-    pub(super) fn ints(&self, name: &str) -> Option<&[i64]> {
+    pub(crate) fn ints(&self, name: &str) -> Option<&[i64]> {
         self.proto.ints(name).ok().flatten()
     }
 
-    pub(super) fn float(&self, name: &str, default: f32) -> f32 {
+    pub(crate) fn float(&self, name: &str, default: f32) -> f32 {
         self.proto.float(name).ok().flatten().unwrap_or(default)
     }
 }

@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, their helpers included")]
 
 mod batches;
+mod clean;
+mod codes;
 mod cost;
 mod golden_operators;
 mod graphs;
 mod hostile;
+mod lints;
 mod networks;
 mod onnx_backend;
 mod plans;
 mod prove;
 mod qonnx_operators;
+mod ranges;
 mod zoo;
 
 use std::path::{Path, PathBuf};

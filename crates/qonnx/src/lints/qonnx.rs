@@ -1,0 +1,68 @@
+//! qonnx 1.0.0: its executor and its tools.
+
+use super::{Findings, shared};
+use crate::facts::{CHANNELS_LAST, Facts, Rules};
+
+const QONNX: [&str; 12] = [
+    "BipolarQuant",
+    "DebugMarker",
+    "FloatQuant",
+    "GenericPartition",
+    "Im2Col",
+    "IntQuant",
+    "MaxPoolNHWC",
+    "MultiThreshold",
+    "Quant",
+    "QuantAvgPool2d",
+    "Trunc",
+    "XnorPopcountMatMul",
+];
+
+pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
+    let known = |node: &fewbit_onnx::proto::NodeProto| {
+        shared::is_standard(node)
+            || (node.domain() == CHANNELS_LAST
+                && matches!(node.op_type(), "Conv" | "MaxPool" | "BatchNormalization"))
+            || (shared::is_quantization(node) && QONNX.contains(&node.op_type()))
+    };
+    shared::operators(facts, known, "qonnx", findings);
+    let (complete, theirs) = (facts.formats(Rules::Complete), facts.formats(Rules::Qonnx));
+    for node in facts.nodes() {
+        let required: &[&str] = match node.op_type() {
+            "FloatQuant" => &["has_inf", "has_nan", "has_subnormal", "saturation"],
+            "Quant" | "IntQuant" => &["signed", "narrow"],
+            "MultiThreshold" => &["out_dtype"],
+            _ => &[],
+        };
+        for name in required
+            .iter()
+            .filter(|name| shared::is_quantization(node) && node.attribute(name).is_none())
+        {
+            let message = format!("the attribute {name} is missing");
+            findings.refuse("required-attribute", shared::place(node), message, None);
+        }
+        if node.op_type() == "FloatQuant"
+            && let Some((shape, _)) =
+                node.input.get(3).and_then(|name| shared::numbers(facts, name))
+            && !shape.is_empty()
+        {
+            let message = format!(
+                "the mantissa's width has the shape {shape:?}; the executor takes rank 0 only"
+            );
+            findings.refuse("scalar-mantissa", shared::place(node), message, None);
+        }
+        if !shared::is_quantization(node) {
+            continue;
+        }
+        if let Some(output) = node.output.first()
+            && complete.contains_key(output)
+            && !theirs.contains_key(output)
+        {
+            let message = format!(
+                "its numbers are {}, which InferDataTypes takes for FLOAT32: costs and ranges are those of 32 bits",
+                complete[output].name()
+            );
+            findings.warn("data-type", shared::place(node), message, None);
+        }
+    }
+}
