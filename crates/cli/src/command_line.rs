@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    clean, codes, cost, data, diff, eval, export, formats, inspect, networks, prove, recipes, run,
-    train, verify,
+    clean, codes, convert, cost, data, diff, eval, export, formats, inspect, networks, prove,
+    recipes, run, train, verify,
 };
 
 /// Trains networks made of few-bit numbers, exports them to QONNX, runs any QONNX file, and proves
@@ -73,6 +73,9 @@ pub enum Command {
     /// Put a file in order: shapes, constants, readable names; it computes the same
     #[command(after_help = help(clean::EXAMPLES, clean::NOTES))]
     Clean(clean::CleanArgs),
+    /// Write the same network in other operators: integers, thresholds, standard ONNX
+    #[command(after_help = help(convert::EXAMPLES, convert::NOTES))]
+    Convert(convert::ConvertArgs),
     /// Write the codes of quantized weights: JSON, .npz, a header of C, or a memory image
     #[command(after_help = help(codes::EXAMPLES, codes::NOTES))]
     Codes(codes::CodesArgs),

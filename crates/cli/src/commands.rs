@@ -2,6 +2,7 @@
 
 pub mod clean;
 pub mod codes;
+pub mod convert;
 pub mod cost;
 pub mod data;
 pub mod dataset;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::command_line::{self, Cli, Command, Common};
 use crate::commands::{
-    clean, codes, cost, data, diff, eval, export, formats, inspect, networks, prove, recipes,
-    run as run_command, train, verify,
+    clean, codes, convert, cost, data, diff, eval, export, formats, inspect, networks, prove,
+    recipes, run as run_command, train, verify,
 };
 use crate::console::{self, Console, Verbosity};
 use crate::failure::{Failure, Hint, Outcome};
@@ -105,6 +105,7 @@ fn dispatch(command: &Command, console: &Console) -> Outcome<Report> {
         Command::Cost(args) => cost::run(args),
         Command::Diff(args) => diff::run(args, console),
         Command::Clean(args) => clean::run(args),
+        Command::Convert(args) => convert::run(args),
         Command::Codes(args) => codes::run(args),
         Command::Formats(args) => formats::run(args),
         Command::Networks(args) => networks::run(args, console),

@@ -45,6 +45,7 @@ pub use error::{Error, ErrorKind};
 
 pub mod clean;
 pub mod codes;
+pub mod convert;
 pub mod cost;
 pub mod equivalence;
 pub mod facts;

@@ -5,9 +5,9 @@ use tempfile::TempDir;
 use crate::harness::fewbit;
 
 /// The commands, as the first help page lists them.
-pub const COMMANDS: [&str; 15] = [
+pub const COMMANDS: [&str; 16] = [
     "train", "recipes", "eval", "export", "verify", "prove", "run", "diff", "inspect", "cost",
-    "clean", "codes", "formats", "networks", "data",
+    "clean", "convert", "codes", "formats", "networks", "data",
 ];
 
 #[test]

@@ -43,6 +43,7 @@ fn keys_are_stable() {
         ("cost", "cost json.onnx"),
         ("diff", "diff json.onnx json.onnx --dataset glyphs --limit 20"),
         ("clean", "clean json.onnx -o json_clean.onnx"),
+        ("convert", "convert json.onnx --to standard -o json_standard.onnx"),
         ("codes", "codes json.onnx -o json.h"),
         ("formats", "formats"),
         ("formats_e3m1", "formats e3m1 --encode 1.3 --decode 0x12"),

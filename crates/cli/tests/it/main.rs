@@ -5,6 +5,7 @@
 mod bad_input;
 mod clean;
 mod codes;
+mod convert;
 mod cost;
 mod diff;
 mod examples;

@@ -5,6 +5,7 @@
 mod batches;
 mod clean;
 mod codes;
+mod convert;
 mod cost;
 mod golden_operators;
 mod graphs;

@@ -39,9 +39,11 @@ impl Operator for Gather {
 
     fn keeps_batch(&self, inputs: &[Input<'_>], _: &[usize]) -> bool {
         let [data, indices] = inputs else { return false };
-        data.batched()
-            && indices.role == Role::Fixed
-            && axes::axis(self.axis, data.shape.len(), "axis").is_ok_and(|axis| axis != 0)
+        let axis = axes::axis(self.axis, data.shape.len(), "axis");
+        let rows = data.batched() && indices.role == Role::Fixed;
+        // A table that each item looks something up in.
+        let table = data.role == Role::Fixed && indices.batched();
+        axis.is_ok_and(|axis| rows && axis != 0 || table && axis == 0)
     }
 
     fn computes_sizes(&self) -> bool {
