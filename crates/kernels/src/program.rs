@@ -32,7 +32,7 @@ pub use form::{Element, Form};
 pub use pool::{Pooling, Window, Windows};
 pub use product::Product;
 pub use quantizers::{Integer, Minifloat};
-pub use steps::{Lanes, Step};
+pub use steps::{Lanes, Step, Thresholds};
 
 use crate::Isa;
 use crate::isa::Level;

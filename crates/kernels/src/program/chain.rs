@@ -6,7 +6,7 @@
 
 use super::form::{Element, Form};
 use super::quantizers::exact_reciprocal;
-use super::{Integer, Lanes, Minifloat, Pooling, Sink, Source, Stage, Step};
+use super::{Integer, Lanes, Minifloat, Pooling, Sink, Source, Stage, Step, Thresholds};
 
 /// What is done to a block, in order.
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ pub(super) enum Op {
     Minifloat(Minifloat),
     Integer(Integer),
     Bipolar(Lanes),
+    Thresholds(Thresholds),
     /// Adds codes times a factor.
     AddTensor {
         form: usize,
@@ -296,6 +297,15 @@ impl<'a> Compiler<'a> {
                 self.factor = 1.0;
                 let positive = parameter(p);
                 self.plain(Op::Bipolar(p.clone()), positive);
+            }
+            Step::Thresholds(thresholds) => {
+                let bound = thresholds.levels.len() as f64;
+                let mut facts = Facts { bound, grain: 1.0, positive: true, bits: 24 };
+                if (thresholds.scale, thresholds.bias) != (1.0, 0.0) {
+                    let bias = parameter(&Lanes::one(thresholds.bias));
+                    facts = facts.times(thresholds.scale).plus(bias);
+                }
+                self.plain(Op::Thresholds(thresholds.clone()), facts);
             }
             &Step::AddTensor { form, scale } => self.add_tensor(form, scale)?,
             Step::Each(_) => return None,

@@ -358,6 +358,22 @@ impl Pass<'_> {
                         _mm512_mask_blend_ps(above, minus[HALF], p[HALF])
                     });
                 }
+                Op::Thresholds(thresholds) => {
+                    let one = _mm512_set1_ps(1.0);
+                    let mut counts = [[_mm512_setzero_ps(); HALVES]; ROWS];
+                    for level in &thresholds.levels {
+                        let t = row!(level.row(self.panel));
+                        unrolled!(|ROW, HALF| {
+                            let (v, count) = (values[ROW][HALF], counts[ROW][HALF]);
+                            let above = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(v, t[HALF]);
+                            counts[ROW][HALF] = _mm512_mask_add_ps(count, above, count, one);
+                        });
+                    }
+                    let scale = _mm512_set1_ps(thresholds.scale);
+                    let bias = _mm512_set1_ps(thresholds.bias);
+                    each!(counts, |v, HALF| _mm512_add_ps(_mm512_mul_ps(v, scale), bias));
+                    values = counts;
+                }
                 &Op::AddTensor { form, scale } => {
                     let tensor = self.tensor(form, columns);
                     let scale = _mm512_set1_ps(scale);

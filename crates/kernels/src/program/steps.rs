@@ -103,8 +103,38 @@ pub enum Step {
         /// The scale of its codes.
         scale: f32,
     },
+    /// `y = scale * (how many thresholds of the channel are at most x) + bias`.
+    Thresholds(Thresholds),
     /// Any function that is the same for all channels.
     Each(Function),
+}
+
+/// The thresholds of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thresholds {
+    /// The first one of all channels, the second one, and so on.
+    pub levels: Vec<Lanes>,
+    /// What their number is multiplied by.
+    pub scale: f32,
+    /// What is added then.
+    pub bias: f32,
+}
+
+impl Thresholds {
+    fn apply(&self, level: Level, block: &mut [f32], panel: usize) {
+        for block in block.chunks_mut(TILE) {
+            let mut x = [0.0; TILE];
+            let x = &mut x[..block.len()];
+            x.copy_from_slice(block);
+            block.fill(0.0);
+            for threshold in &self.levels {
+                count(level, block, x, threshold.at(panel));
+            }
+            for v in block {
+                *v = self.scale * *v + self.bias;
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Step {
@@ -121,6 +151,7 @@ impl std::fmt::Debug for Step {
             Self::Integer(_) => "Integer",
             Self::Bipolar(_) => "Bipolar",
             Self::AddTensor { .. } => "AddTensor",
+            Self::Thresholds(_) => "Thresholds",
             Self::Each(_) => "Each",
         })
     }
@@ -135,6 +166,7 @@ impl Step {
             Self::Bipolar(p) => one(p),
             Self::ScaleShift(a, b) | Self::FusedScaleShift(a, b) => one(a) && one(b),
             Self::Relu | Self::Minifloat(_) | Self::Integer(_) | Self::Each(_) => true,
+            Self::Thresholds(thresholds) => thresholds.levels.iter().all(one),
             Self::AddTensor { .. } => false,
         }
     }
@@ -151,6 +183,7 @@ impl Step {
                 fits(a);
                 fits(b);
             }
+            Self::Thresholds(thresholds) => thresholds.levels.iter().for_each(fits),
             _ => {}
         }
     }
@@ -165,6 +198,10 @@ impl Step {
             Self::Bipolar(p) => Self::Bipolar(p.of(channel)),
             Self::ScaleShift(a, b) => Self::ScaleShift(a.of(channel), b.of(channel)),
             Self::FusedScaleShift(a, b) => Self::FusedScaleShift(a.of(channel), b.of(channel)),
+            Self::Thresholds(thresholds) => Self::Thresholds(Thresholds {
+                levels: thresholds.levels.iter().map(|level| level.of(channel)).collect(),
+                ..*thresholds
+            }),
             step => step.clone(),
         }
     }
@@ -194,6 +231,7 @@ impl Step {
                 let Some(rows) = other else { unreachable!("a sum without its other tensor") };
                 rows.add(level, block, *scale);
             }
+            Self::Thresholds(thresholds) => thresholds.apply(level, block, panel),
             Self::Each(function) => function(block),
         }
     }
@@ -232,6 +270,16 @@ multiversion! {
     fn relu(level, block: &mut [f32]) {
         for v in block {
             *v = if *v <= 0.0 { 0.0 } else { *v };
+        }
+    }
+}
+
+multiversion! {
+    /// Adds one where a threshold is at most `x`.
+    fn count(level, counts: &mut [f32], x: &[f32], thresholds: &[f32; TILE]) {
+        let (x, thresholds) = (&x[..counts.len()], &thresholds[..counts.len()]);
+        for i in 0..counts.len() {
+            counts[i] += if x[i] >= thresholds[i] { 1.0 } else { 0.0 };
         }
     }
 }

@@ -292,6 +292,11 @@ fn chains_of_steps_give_the_bits_of_the_steps() {
         }),
         Step::Bipolar(Lanes::one(1.0)),
         Step::Bipolar(many(0.5, 0.01)),
+        Step::Thresholds(Thresholds {
+            levels: vec![many(-3.0, 0.3), Lanes::one(0.5), many(1.0, 0.7)],
+            scale: 0.3,
+            bias: -0.6,
+        }),
     ];
     for first in &quantizers {
         for scale in [1.0, 0.0625, 0.0123] {
@@ -314,7 +319,7 @@ fn chains_of_steps_give_the_bits_of_the_steps() {
             chains += 2;
         }
     }
-    assert_eq!(chains, 14 * (3 * 4 * 14 + 3 * 2));
+    assert_eq!(chains, 15 * (3 * 4 * 15 + 3 * 2));
     assert!(various > chains / 2, "{various} of {chains} give more than one value");
     // Into every form, codes that fit, proved or checked.
     for (element, scale, quantizer) in [

@@ -259,6 +259,51 @@ fn pooled(format: Format, scale: f32, channels: usize) -> ModelProto {
     n.done(&x)
 }
 
+/// Integer weights between thresholds, those of each channel and those of all: what FINN is given.
+fn thresholds(channels: usize, out_scale: f32, out_bias: f32) -> ModelProto {
+    let mut n = Network::new(3, 8, Format::Integer { bits: 4.0 }, 1.0);
+    let passed = |n: &mut Network, x: &str, rows: usize, count: usize| {
+        let seed = n.count;
+        let mut table = numbers(rows * count, seed);
+        table.iter_mut().for_each(|v| *v *= 9.0);
+        table.chunks_mut(count).for_each(|row| row.sort_by(f32::total_cmp));
+        let table = n.stored(&[rows, count], table);
+        let attributes = vec![
+            string("out_dtype", "INT8"),
+            float("out_scale", out_scale),
+            float("out_bias", out_bias),
+        ];
+        n.node(DOMAIN, "MultiThreshold", &[x, &table], attributes)
+    };
+    let x = passed(&mut n, "x", 1, 7);
+    let x = n.conv(&x, [channels, 3, 3, 3], 1, &[1, 1, 1, 1], 1, false);
+    let x = passed(&mut n, &x, channels, 15);
+    let x = n.conv(&x, [channels, channels, 3, 3], 2, &[1, 1, 1, 1], 1, false);
+    let x = passed(&mut n, &x, channels, 3);
+    let x = n.flatten(&x);
+    let x = n.linear(&x, 9, 16 * channels);
+    n.done(&x)
+}
+
+#[test]
+fn thresholds_are_counted_in_plans() {
+    limited();
+    let mut cases = 0;
+    for channels in [5, 40] {
+        for (scale, bias) in [(1.0, 0.0), (0.25, 0.0), (2.0, -1.0), (0.173, 0.0)] {
+            let network = thresholds(channels, scale, bias);
+            let model = Model::from_proto(&network, Options::default()).unwrap();
+            for batch in [1, 3, 20] {
+                let what = format!("{channels} {scale} {bias} {batch}");
+                compare(&model, &images(&model, batch, batch), &what);
+                assert_eq!(model.planned_stages(), Some(4), "{what}");
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 2 * 4 * 3);
+}
+
 /// Poolings with padding, with windows that overlap, and with some that are only partly there.
 fn padded(format: Format, scale: f32, channels: usize) -> ModelProto {
     let mut n = Network::new(3, 11, format, scale);
@@ -381,12 +426,16 @@ fn every_level() {
     for isa in Isa::ALL.into_iter().filter(|isa| *isa < Isa::detected()) {
         let test = std::env::current_exe().unwrap();
         let run = std::process::Command::new(test)
-            .args(["plans::plans_have_the_bits_of_the_steps", "--exact"])
+            .args([
+                "plans::plans_have_the_bits_of_the_steps",
+                "plans::thresholds_are_counted_in_plans",
+            ])
+            .arg("--exact")
             .env(ISA, isa.name())
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&run.stdout);
-        assert!(run.status.success() && said.contains("1 passed"), "{isa}: {said}");
+        assert!(run.status.success() && said.contains("2 passed"), "{isa}: {said}");
         levels += 1;
     }
     assert_eq!(levels, Isa::ALL.iter().filter(|isa| **isa < Isa::detected()).count());

@@ -104,6 +104,7 @@ fn is_positive(draft: &Draft, positive: &HashMap<usize, bool>) -> bool {
                 let signed = q.min < q.zero_point && !(so_far && q.zero_point == 0.0);
                 !signed && q.scale > 0.0
             }
+            DraftStep::Step(Step::Thresholds(t)) => t.scale > 0.0 && t.bias >= 0.0,
             DraftStep::Step(_) => false,
         };
     }
@@ -160,6 +161,10 @@ fn codes(
             }
             Some(DraftStep::Step(Step::Integer(quantizer))) if quantizer.scale == unit => {
                 quantizer.factor = 1.0;
+                true
+            }
+            Some(DraftStep::Step(Step::Thresholds(t))) if t.scale == unit && t.bias == 0.0 => {
+                t.scale = 1.0;
                 true
             }
             Some(DraftStep::Step(Step::Bipolar(lanes))) if lanes.value() == Some(unit) => {

@@ -1,12 +1,14 @@
 //! MultiThreshold.
 
+use fewbit_kernels::program::{Lanes, Step, Thresholds};
 use rayon::prelude::*;
 
 use super::quantizer;
 use crate::attributes::Attributes;
 use crate::broadcast::PARALLEL;
 use crate::error::Fault;
-use crate::ops::{Context, Input, Inputs, Operator, Role};
+use crate::ops::planned::step;
+use crate::ops::{Context, Input, Inputs, Operator, Planned, Role, Site};
 use crate::tensor::{Grid, Scale, Tensor, examine};
 
 /// `y = out_scale * (number of thresholds of the channel that are at most x) + out_bias`.
@@ -88,12 +90,33 @@ impl Operator for MultiThreshold {
         Ok(vec![Tensor::of(v.shape().to_vec(), y).with_grid(self.grid(count))])
     }
 
+    fn planned(&self, site: &Site<'_>) -> Option<Planned> {
+        let thresholds = (*site.constants.get(1)?)?;
+        if !site.only_first() || self.axis(site.shape.len()) != 1 {
+            return None;
+        }
+        let &[rows, count] = thresholds.shape() else { return None };
+        let table = thresholds.to_f32("input 1 (thresholds)").ok()?;
+        if !(rows == 1 || rows == site.shape[1]) || !(1..=MOST_PLANNED).contains(&count) {
+            return None;
+        }
+        let level = |i: usize| {
+            let level: Vec<f32> = table.iter().skip(i).step_by(count).copied().collect();
+            if let [one] = level.as_slice() { Lanes::one(*one) } else { Lanes::many(&level) }
+        };
+        let levels = (0..count).map(level).collect();
+        step(Step::Thresholds(Thresholds { levels, scale: self.out_scale, bias: self.out_bias }))
+    }
+
     fn keeps_batch(&self, inputs: &[Input<'_>], output: &[usize]) -> bool {
         inputs[0].batched()
             && inputs[1..].iter().all(|input| input.role == Role::Fixed)
             && self.axis(output.len()) != 0
     }
 }
+
+/// Thresholds of a channel that a plan compares one by one.
+const MOST_PLANNED: usize = 255;
 
 impl MultiThreshold {
     fn grid(&self, count: usize) -> Option<Grid> {
