@@ -43,9 +43,13 @@ pub struct Subjects<'a> {
 pub struct Manner {
     /// How the executor computes.
     pub mode: ModeArg,
-    /// Images at a time: bounds the memory, changes nothing else.
+    /// Images at a time, at most; changes nothing else.
     pub batch: usize,
 }
+
+/// Values of the trainer that are held at a time, at most, beyond those of one image. The file has as many, and as many again on the
+/// way to them: about two gigabytes in all.
+const VALUES: usize = 1 << 26;
 
 /// Compares network and file on all images.
 pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outcome<Findings> {
@@ -68,7 +72,8 @@ pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outc
         predictions_differ: 0,
         plan: None,
     };
-    let loader = Loader::new(dataset, LoaderConfig::in_order(manner.batch))?;
+    let batch = affordable(network, &file, dataset, manner.batch)?;
+    let loader = Loader::new(dataset, LoaderConfig::in_order(batch))?;
     let total = dataset.len() as u64;
     let mut bar = Progress::new(console);
     let mut first_image = 0;
@@ -103,6 +108,26 @@ pub fn verify(subjects: Subjects<'_>, manner: Manner, console: &Console) -> Outc
         refused: None,
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// How many images are computed at a time, so that all their tensors fit into memory.
+fn affordable(
+    network: &mut Network,
+    file: &Executor,
+    dataset: &Dataset,
+    wanted: usize,
+) -> Outcome<usize> {
+    let Some(first) = Loader::new(dataset, LoaderConfig::in_order(1))?.epoch(0).next() else {
+        return Ok(wanted);
+    };
+    let [channels, height, width] = dataset.image_shape();
+    let image = Tensor::from_vec(first.images, &[1, channels, height, width], network.device());
+    let mut taps = Taps::all();
+    network.forward_tapped(&image, Pass::Evaluation, &mut taps)?;
+    let varies = |name: &str| !(file.knows(name) && file.is_constant(name));
+    let tensors = taps.into_tensors();
+    let values = tensors.iter().filter(|(name, _)| varies(name)).map(|(_, tensor)| tensor.len());
+    Ok((VALUES / values.sum::<usize>().max(1)).clamp(1, wanted.max(1)))
 }
 
 /// What there is to say of a file that cannot be executed: it differs if something that it stores does. Where

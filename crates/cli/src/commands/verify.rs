@@ -62,7 +62,7 @@ pub struct VerifyArgs {
     /// How the executor computes
     #[arg(long, value_enum, default_value = "canonical")]
     pub mode: ModeArg,
-    /// Images per batch; the result does not depend on it
+    /// Images per batch, at most; the result does not depend on it
     #[arg(long, value_name = "N", default_value = "250")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batch: u32,
