@@ -94,6 +94,16 @@ pub fn convert(model: &ModelProto, target: Target) -> Result<Converted, Error> {
         return Err(Error::tensor("convert", Fault::unsupported(reason)));
     }
     graph.remove_unused();
+    if matches!(target, Target::Standard | Target::Qcdq) {
+        for (_, node) in graph.nodes() {
+            if crate::ops::QUANTIZATION_DOMAINS.contains(&node.domain()) {
+                let named = Some(node.name()).filter(|name| !name.is_empty());
+                let name = named.or(node.output.first().map(String::as_str)).unwrap_or_default();
+                let reason = format!("{} has no form in these operators here", node.op_type());
+                left.entry(name.to_owned()).or_insert(reason);
+            }
+        }
+    }
     let model = graph.into_model().map_err(Error::onnx)?;
     Ok(Converted { model, converted, left })
 }
