@@ -133,7 +133,9 @@ fn networks() {
     ] {
         let before = fewbit_onnx::read_model(&folder.join(name)).unwrap();
         let after = convert(&before, target).unwrap();
-        assert!(after.left.is_empty(), "{name}: {:?}", after.left);
+        // A Trunc has no such form.
+        let left = usize::from(name.contains("4w4a"));
+        assert_eq!(after.left.len(), left, "{name}: {:?}", after.left);
         let found = compare(&before, &after.model, 6, mode).unwrap();
         assert!(found.is_exact() && found.values >= 60, "{name} {target:?}: {found:?}");
         pairs += 1;
