@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fewbit_onnx::proto::ModelProto;
+use fewbit_onnx::tensor::ModelFolder;
 use fewbit_qonnx::{Mode, Model, Options, Outputs, TensorInfo, Value};
 
 use crate::commands::run::ModeArg;
@@ -30,6 +31,22 @@ pub fn read_model(path: &Path) -> Outcome<ModelProto> {
     Ok(fewbit_onnx::read_model(path)?)
 }
 
+/// What becomes of tensors whose data is in other files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExternalData {
+    /// They are an error.
+    Refused,
+    /// They are read if their files are in the model's folder.
+    InFolder,
+}
+
+impl ExternalData {
+    /// As `--external-data` says.
+    pub fn if_asked(asked: bool) -> Self {
+        if asked { Self::InFolder } else { Self::Refused }
+    }
+}
+
 /// A model file, ready to run.
 #[derive(Debug)]
 pub struct Executor {
@@ -41,7 +58,18 @@ pub struct Executor {
 impl Executor {
     /// Reads and prepares a file.
     pub fn open(path: &Path, mode: ModeArg) -> Outcome<Self> {
-        let proto = read_model(path)?;
+        Self::open_with(path, mode, ExternalData::Refused)
+    }
+
+    /// Reads and prepares a file, with the data of other files if that is asked for.
+    pub fn open_with(path: &Path, mode: ModeArg, external: ExternalData) -> Outcome<Self> {
+        let mut proto = read_model(path)?;
+        if external == ExternalData::InFolder {
+            let folder = ModelFolder::of_model(path)?;
+            fewbit_onnx::embed_external(&mut proto, &folder).context(path.display())?;
+        }
+        fewbit_onnx::check::validate(&proto).context(path.display())?;
+        let proto = fewbit_onnx::functions::inline(&proto).context(path.display())?.into_owned();
         let mode = match mode {
             ModeArg::Canonical => Mode::Canonical,
             ModeArg::Reference => Mode::Reference,

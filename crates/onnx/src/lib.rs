@@ -17,12 +17,15 @@ pub mod proto;
 
 mod file;
 pub use file::{Decoded, decode, encode, read, read_model, read_tensor, write_model};
+mod embed;
+pub use embed::embed_external;
 mod wire;
 pub use wire::UnknownField;
 
 pub mod attribute;
 pub mod builder;
 pub mod check;
+pub mod functions;
 pub mod graph;
 pub mod tensor;
 

@@ -7,6 +7,7 @@ mod layout;
 
 pub use data::TensorData;
 pub use external::ModelFolder;
+pub(crate) use layout::is_external;
 pub use layout::{Layout, bits_per_element};
 
 use crate::proto::tensor_proto::DataType;

@@ -47,6 +47,7 @@ impl<'a> Facts<'a> {
     /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) if the graph contradicts itself.
     pub fn new(proto: &'a ModelProto) -> Result<Self, Error> {
         let order = fewbit_onnx::check::validate(proto).map_err(Error::onnx)?;
+        crate::model::without_calls(proto)?;
         let graph = proto.graph.as_ref().ok_or_else(|| Error::malformed("there is no graph"))?;
         let stored = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
         let outputs =

@@ -7,7 +7,7 @@ mod info;
 mod plan;
 mod shapes;
 
-pub(crate) use build::version;
+pub(crate) use build::{version, without_calls};
 pub use info::TensorInfo;
 pub(crate) use shapes::shapes;
 

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use crate::command_line::Example;
 use crate::commands::run::ModeArg;
 use crate::console::{Console, counted, escape, grouped, table};
-use crate::executor::Executor;
+use crate::executor::{Executor, ExternalData};
 use crate::failure::{Failure, Outcome};
 use crate::program::{Report, Verdict};
 use crate::progress::Progress;
@@ -78,6 +78,9 @@ pub struct DiffArgs {
     /// Items per batch [default: 20 if the inputs have as many in front]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch: Option<u32>,
+    /// Also read tensors whose data is in other files in the folder of a model
+    #[arg(long)]
+    pub external_data: bool,
     /// How to compute
     #[arg(long, value_enum, default_value = "canonical")]
     pub mode: ModeArg,
@@ -88,7 +91,8 @@ pub struct DiffArgs {
 
 /// Runs the command.
 pub fn run(args: &DiffArgs, console: &Console) -> Outcome<Report> {
-    let a = Executor::open(&args.a, args.mode)?;
+    let external = ExternalData::if_asked(args.external_data);
+    let a = Executor::open_with(&args.a, args.mode, external)?;
     let b = Other::open(args)?;
     let pairs = b.pairs(&a, args)?;
     let batches = match b.own_inputs(&a, args) {

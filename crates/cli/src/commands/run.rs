@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::command_line::Example;
 use crate::console::{Console, escape};
-use crate::executor::Executor;
+use crate::executor::{Executor, ExternalData};
 use crate::failure::{Failure, Outcome};
 use crate::program::{Report, Verdict};
 use arrays::Collected;
@@ -58,6 +58,9 @@ pub struct RunArgs {
     /// Compute everything N times, and tell how many items a second the executor alone took
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub repeat: Option<u32>,
+    /// Also read tensors whose data is in other files in the model's folder
+    #[arg(long)]
+    pub external_data: bool,
     /// How to compute
     #[arg(long, value_enum, default_value = "canonical")]
     pub mode: ModeArg,
@@ -98,7 +101,8 @@ pub fn run(args: &RunArgs, console: &Console) -> Outcome<Report> {
         return Err(Failure::new("nothing to run on: neither --input nor --dataset was given")
             .or_hint("write --input FILE.npy, or --dataset glyphs for a test set"));
     }
-    let executor = Executor::open(&args.model, args.mode)?;
+    let external = ExternalData::if_asked(args.external_data);
+    let executor = Executor::open_with(&args.model, args.mode, external)?;
     let finished = match &args.dataset {
         Some(name) => on_dataset::run(&executor, name.parse()?, args, console)?,
         None => on_arrays::run(&executor, args, console)?,

@@ -9,6 +9,7 @@ mod convert;
 mod cost;
 mod diff;
 mod examples;
+mod external_data;
 mod harness;
 mod help;
 mod inspect;

@@ -2,10 +2,12 @@
 
 use std::fs;
 
-use fewbit_onnx::ErrorKind;
 use fewbit_onnx::proto::tensor_proto::{DataLocation, DataType};
-use fewbit_onnx::proto::{StringStringEntryProto, TensorProto};
+use fewbit_onnx::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+};
 use fewbit_onnx::tensor::{ModelFolder, TensorValue};
+use fewbit_onnx::{ErrorKind, embed_external};
 use tempfile::TempDir;
 
 fn external(entries: &[(&str, &str)]) -> TensorProto {
@@ -87,4 +89,35 @@ fn a_huge_shape_allocates_nothing() {
     tensor.dims = vec![1 << 40, 1 << 10];
     let error = TensorValue::from_proto_in(&tensor, &models).unwrap_err().to_string();
     assert!(error.contains("16 bytes, expected 4503599627370496"), "{error}");
+}
+
+/// A model becomes whole, and says the same as before.
+#[test]
+fn a_model_takes_its_data_in() {
+    let (_kept, folder) = folder();
+    let stored = || TensorProto {
+        doc_string: Some("words".to_owned()),
+        ..external(&[("location", "data.bin"), ("offset", "4"), ("length", "8")])
+    };
+    let attribute = AttributeProto { t: Some(Box::new(stored())), ..AttributeProto::default() };
+    let node = NodeProto { attribute: vec![attribute], ..NodeProto::default() };
+    let graph = GraphProto {
+        initializer: vec![stored(), TensorValue::scalar(1.0_f32).to_proto("one")],
+        node: vec![node],
+        ..GraphProto::default()
+    };
+    let mut model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+    assert_eq!(embed_external(&mut model, &folder).unwrap(), 2);
+    assert_eq!(embed_external(&mut model, &folder).unwrap(), 0);
+    let graph = model.graph.unwrap();
+    let tensors = [&graph.initializer[0], graph.node[0].attribute[0].t.as_ref().unwrap()];
+    for tensor in tensors {
+        assert_eq!(TensorValue::from_proto(tensor).unwrap().as_f32().unwrap(), [1.5, -2.0]);
+        assert_eq!((tensor.name(), tensor.doc_string()), ("w", "words"));
+    }
+    let outside =
+        TensorProto { ..external(&[("location", "../models/data.bin"), ("length", "8")]) };
+    let graph = GraphProto { initializer: vec![outside], ..GraphProto::default() };
+    let mut model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+    assert_eq!(embed_external(&mut model, &folder).unwrap_err().kind(), ErrorKind::ExternalData);
 }

@@ -1,11 +1,11 @@
 //! From a file to a model that is ready to run.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Mutex;
 
-use fewbit_onnx::check;
 use fewbit_onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use fewbit_onnx::tensor::TensorValue;
+use fewbit_onnx::{check, functions};
 
 use super::{Model, Place, Step, TensorInfo};
 use crate::attributes::Attributes;
@@ -22,25 +22,32 @@ const CONSTANTS: usize = 1 << 24;
 const GROWTH: usize = 64;
 
 pub(super) fn build(model: &ModelProto, options: Options) -> Result<Model, Error> {
+    // What the file itself says an operator does stands before what is known about it.
+    check::validate(model).map_err(Error::onnx)?;
+    let model = &*functions::inline(model).map_err(Error::onnx)?;
     let order = check::validate(model).map_err(Error::onnx)?;
     let graph = model.graph.as_ref().ok_or_else(|| Error::malformed("there is no graph"))?;
     if graph.output.is_empty() {
         return Err(Error::malformed("the graph has no output"));
     }
-    let functions = model.functions.iter();
-    let own: HashSet<(&str, &str)> =
-        functions.map(|function| (canonical(function.domain()), function.name())).collect();
     let mut builder = Builder::new(graph, options)?;
     for index in order {
         let node = &graph.node[index];
-        // Whether the file's operator or the known one is meant, ONNX leaves to the program.
-        if own.contains(&(canonical(node.domain()), node.op_type())) {
-            let what = "an operator that the file defines itself";
-            return Err(Error::node(&label(index, node), Fault::unsupported(what)));
-        }
         builder.node(index, node, version(model, node.domain()))?;
     }
     builder.finish(graph)
+}
+
+/// Refuses a model with calls of its own functions: whoever looks at nodes one by one looks at one where they are replaced.
+pub(crate) fn without_calls(model: &ModelProto) -> Result<(), Error> {
+    match functions::inline(model).map_err(Error::onnx)? {
+        std::borrow::Cow::Borrowed(_) => Ok(()),
+        std::borrow::Cow::Owned(_) => {
+            let what =
+                "a call of one of the model's functions, which `functions::inline` replaces,";
+            Err(Error::tensor("the model", Fault::unsupported(what)))
+        }
+    }
 }
 
 /// The version of an operator set: qonnx takes 1 for those that a file does not list, and 11 for ONNX itself.

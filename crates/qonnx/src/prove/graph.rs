@@ -40,6 +40,7 @@ pub(crate) enum Operand {
 impl<'a> Graph<'a> {
     pub(crate) fn new(proto: &'a ModelProto) -> Result<Self, Error> {
         let order = fewbit_onnx::check::validate(proto).map_err(Error::onnx)?;
+        crate::model::without_calls(proto)?;
         let graph = proto.graph.as_ref().ok_or_else(|| Error::malformed("there is no graph"))?;
         let model = Model::from_proto(proto, Options::default())?;
         let shapes = shapes(&model)?;

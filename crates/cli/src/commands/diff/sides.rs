@@ -7,7 +7,7 @@ use fewbit_qonnx::{TensorInfo, Value};
 
 use super::DiffArgs;
 use super::values::Difference;
-use crate::executor::Executor;
+use crate::executor::{Executor, ExternalData};
 use crate::failure::{Failure, Hint, Outcome};
 use crate::tensors::{self, EXTENSIONS, Stored};
 
@@ -47,7 +47,8 @@ impl Other {
         let extension = args.b.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         if !EXTENSIONS.contains(&extension.as_str()) {
             let mode = args.other_mode.unwrap_or(args.mode);
-            return Ok(Self::Model(Box::new(Executor::open(&args.b, mode)?)));
+            let external = ExternalData::if_asked(args.external_data);
+            return Ok(Self::Model(Box::new(Executor::open_with(&args.b, mode, external)?)));
         }
         if args.other_mode.is_some() {
             return Err(Failure::new("--other-mode: B is no model, but stored tensors"));

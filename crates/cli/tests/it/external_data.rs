@@ -1,0 +1,38 @@
+//! Models whose tensors are in other files: refused, unless that is asked for.
+
+use std::fs;
+
+use fewbit_onnx::builder::{GraphBuilder, Node};
+use fewbit_onnx::proto::StringStringEntryProto;
+use fewbit_onnx::tensor::TensorValue;
+use tempfile::TempDir;
+
+use crate::harness::fewbit;
+
+#[test]
+fn by_explicit_choice_only() {
+    let folder = TempDir::new().unwrap();
+    let mut graph = GraphBuilder::new("g");
+    graph.input("x", &[2]).unwrap();
+    graph.initializer("w", &TensorValue::vector(vec![10.0_f32, 20.0])).unwrap();
+    graph.add(Node::standard("sum", "Add").inputs(["x", "w"]).output("y", &[2])).unwrap();
+    graph.output("y").unwrap();
+    let mut model = graph.finish("test", "1").unwrap();
+    let whole = folder.path().join("whole.onnx");
+    fewbit_onnx::write_model(&whole, &model).unwrap();
+    let stored = &mut model.graph.as_mut().unwrap().initializer[0];
+    let data = stored.raw_data.take().unwrap();
+    fs::write(folder.path().join("w.bin"), &data).unwrap();
+    stored.data_location = Some(1);
+    stored.external_data = vec![StringStringEntryProto {
+        key: Some("location".to_owned()),
+        value: Some("w.bin".to_owned()),
+    }];
+    fewbit_onnx::write_model(&folder.path().join("parts.onnx"), &model).unwrap();
+    let refused = fewbit(folder.path(), "diff whole.onnx parts.onnx").expect(2);
+    assert!(refused.stderr.contains("the data is in another file"), "{}", refused.stderr);
+    fewbit(folder.path(), "diff whole.onnx parts.onnx --external-data").expect(0);
+    fs::remove_file(folder.path().join("w.bin")).unwrap();
+    let missing = fewbit(folder.path(), "diff whole.onnx parts.onnx --external-data").expect(2);
+    assert!(missing.stderr.contains("w.bin"), "{}", missing.stderr);
+}
