@@ -48,6 +48,7 @@ fn main() {
                     ops::adam_step(&mut value, &gradient, moments, &settings, Clip::Symmetric(1.0));
                     value
                 });
+                gradient.recycle();
             }
         });
         report(&name, "evaluation", clock, || {

@@ -24,7 +24,7 @@ mod bits;
 mod extension;
 mod portable;
 mod selection;
-mod storage;
+pub(crate) mod storage;
 mod value;
 
 pub use activation::{Activation, Scales, activate_inference, activate_training};

@@ -13,6 +13,7 @@ use burn::backend::{
 use burn::tensor::{Bytes, Shape, Tensor as BurnTensor, TensorData};
 
 use crate::device::Device;
+use crate::ops::storage;
 
 /// Whether the processor's tensors are used as the slices that they are.
 const ON_SLICES: bool = cfg!(not(feature = "portable"));
@@ -134,6 +135,13 @@ impl Tensor {
                 .into_data();
                 f(data.as_slice::<f32>().expect("the values are f32"))
             }
+        }
+    }
+
+    /// Leaves the memory to the next tensors of this size, if nothing else holds it.
+    pub fn recycle(self) {
+        if ON_SLICES && let DispatchTensorKind::Flex(BackendTensor::Float(flex)) = self.0.kind {
+            storage::recycle(flex);
         }
     }
 

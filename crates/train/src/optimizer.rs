@@ -69,7 +69,7 @@ impl Optimizer {
         learning_rate: f64,
         check: GradientCheck,
     ) -> Result<(), BadGradient> {
-        let mut parameters: Vec<(String, &mut Parameter, Tensor)> = network
+        let parameters: Vec<(String, &mut Parameter, Tensor)> = network
             .parameters_mut()
             .into_iter()
             .filter_map(|(name, parameter)| {
@@ -79,14 +79,14 @@ impl Optimizer {
             .collect();
         if check == GradientCheck::On {
             for (name, _, gradient) in &parameters {
-                let bad = gradient.read(|g| g.iter().copied().find(|value| !value.is_finite()));
-                if let Some(value) = bad {
+                if let Some(value) = gradient.read(first_not_finite) {
                     return Err(BadGradient { parameter: name.clone(), value });
                 }
             }
         }
-        for (name, parameter, gradient) in &mut parameters {
-            self.change(name, parameter, gradient, learning_rate);
+        for (name, parameter, gradient) in parameters {
+            self.change(&name, parameter, &gradient, learning_rate);
+            gradient.recycle();
         }
         Ok(())
     }
@@ -230,6 +230,13 @@ fn saved(tensor: &Tensor) -> StateTensor {
 
 fn restored(values: &[f32], shape: &[usize], device: &Device) -> Tensor {
     Tensor::from_vec(values.to_vec(), shape, device)
+}
+
+/// Blocks are looked through as a whole, in vectors, before the value in one is looked for.
+fn first_not_finite(values: &[f32]) -> Option<f32> {
+    let is_bad = |value: &f32| !value.is_finite();
+    let any = |block: &&[f32]| block.iter().fold(false, |bad, value| bad | is_bad(value));
+    values.chunks(4096).find(any)?.iter().copied().find(is_bad)
 }
 
 #[cfg(test)]
