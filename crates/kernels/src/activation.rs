@@ -379,6 +379,13 @@ impl Pieces {
         (image * self.channels + self.c) * self.inner
     }
 
+    /// Has the piece behind this one brought into the cache: where its runs begin is nothing that the machine could foresee.
+    fn fetch_next(&self, x: &[f32], (first, count): (usize, usize)) {
+        for image in first + count..(first + 2 * count).min(self.n) {
+            scratch::fetch(&x[self.start(image)..][..self.inner]);
+        }
+    }
+
     /// The values of a piece, in `buffer` unless they lie together.
     fn gather<'a>(
         &self,
@@ -387,6 +394,7 @@ impl Pieces {
         buffer: &'a mut [f32],
     ) -> &'a [f32] {
         let Self { inner, .. } = *self;
+        self.fetch_next(x, (first, count));
         if count == 1 {
             return &x[self.start(first)..][..inner];
         }
@@ -405,6 +413,7 @@ impl Pieces {
     ) -> &'a [f32] {
         // SAFETY: these runs belong to this channel alone; nothing is written to them before the values were used.
         let run = |image: usize| &*unsafe { values.floats(self.start(image), self.inner) };
+        (first + count..(first + 2 * count).min(self.n)).for_each(|next| scratch::fetch(run(next)));
         if count == 1 {
             return run(first);
         }
