@@ -74,6 +74,20 @@ impl Graph {
     pub fn into_model(self) -> Result<ModelProto, Error> {
         let Self { mut model, mut graph, nodes, .. } = self;
         graph.node = nodes.into_iter().flatten().collect();
+        let inputs: BTreeSet<&str> = graph.input.iter().map(|input| input.name()).collect();
+        let listed = graph.initializer.iter().all(|tensor| inputs.contains(tensor.name()));
+        // Before version 4, stored tensors had to be inputs, too; before 3, the operator set had no name.
+        if model.ir_version() < 4 && !listed {
+            if model.ir_version() < 3
+                && !model.opset_import.iter().any(|set| matches!(set.domain(), "" | "ai.onnx"))
+            {
+                model.opset_import.push(crate::proto::OperatorSetIdProto {
+                    domain: Some(String::new()),
+                    version: Some(1),
+                });
+            }
+            model.ir_version = Some(4);
+        }
         model.graph = Some(graph);
         let order = check::validate(&model)?;
         if let Some(graph) = &mut model.graph

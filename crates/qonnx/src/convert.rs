@@ -8,8 +8,9 @@
 //! | [`Target::Float8`] | e4m3, e5m2 and others that ONNX has: `QuantizeLinear` and `DequantizeLinear` to its own types |
 //! | [`Target::Standard`] | all: operators that any runtime has; quantized weights are stored |
 //!
-//! What cannot be the same stays as it is, and [`Converted::left`] says why. Inputs that are NaN, or whose
-//! quotient by the scale overflows (FloatQuant makes NaN of it), are not looked at: a threshold has no NaN.
+//! What cannot be the same stays as it is, and [`Converted::left`] says why. "The same" is meant for inputs `x` with a
+//! finite quotient `x / scale` in `f32`. FloatQuant makes NaN of the others (NaN, infinities, and finite `x` whose quotient
+//! overflows: beyond 1.7e38 for a scale of 0.5); what it became saturates there, as a threshold and ONNX's types do.
 
 mod float8;
 mod levels;
@@ -104,7 +105,21 @@ pub fn convert(model: &ModelProto, target: Target) -> Result<Converted, Error> {
             }
         }
     }
+    let before = facts.operator_set();
+    let after = graph.operator_set("");
     let model = graph.into_model().map_err(Error::onnx)?;
+    if before != after
+        && let Err(error) = crate::Model::from_proto(&model, crate::Options::default())
+    {
+        // The same node may be written in another way there.
+        let reason = format!(
+            "a file of operator set {} (the new operators need {}, in which another node is wrong: {error}); \
+             run `fewbit clean` first, which often takes that node out,",
+            before.unwrap_or(1),
+            after.unwrap_or(1),
+        );
+        return Err(Error::tensor("convert", Fault::unsupported(reason)));
+    }
     Ok(Converted { model, converted, left })
 }
 

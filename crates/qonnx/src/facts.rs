@@ -98,6 +98,12 @@ impl<'a> Facts<'a> {
         self.graph
     }
 
+    /// The version of ONNX's operators.
+    pub(crate) fn operator_set(&self) -> Option<i64> {
+        let mut sets = self.proto.opset_import.iter();
+        sets.find(|set| matches!(set.domain(), "" | "ai.onnx")).map(|set| set.version())
+    }
+
     /// The model, if it can be run.
     pub fn model(&self) -> Option<&Model> {
         self.model.as_ref()

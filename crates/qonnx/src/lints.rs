@@ -59,6 +59,7 @@ pub struct Lint {
 /// Looks for what a consumer would refuse; what is worst comes first.
 pub fn check(facts: &Facts<'_>, consumer: Consumer) -> Vec<Lint> {
     let mut findings = Findings { lints: Vec::new() };
+    shared::runs(facts, &mut findings);
     match consumer {
         Consumer::Finn => finn::check(facts, &mut findings),
         Consumer::Hls4ml => hls4ml::check(facts, &mut findings),

@@ -7,7 +7,7 @@ use fewbit_qonnx::convert::{Target, convert};
 use serde_json::json;
 
 use crate::command_line::Example;
-use crate::commands::proof::prove;
+use crate::commands::proof::prove_conversion;
 use crate::console::escape;
 use crate::executor::read_rewritable;
 use crate::failure::{Hint, Outcome};
@@ -38,7 +38,11 @@ exactly: Quant of weights, MultiThreshold of activations, which FINN and others 
 has no exact counterpart stays as it is, and is named.
 Both files are executed on the same inputs; the new one is written only if all outputs are the same, \
 bit for bit: as fewbit computes, or node by node as qonnx does where the sums are others because codes \
-are not in the file any more. NaN is not looked at. onnxruntime 1.32 gives wrong results for files of \
+are not in the file any more. Each quantizer is executed alone, too, at the edges of its format.
+This holds for every input x of a quantizer whose quotient x / scale is finite in float32. For NaN, \
+infinities, and finite x whose quotient overflows (with a scale of 0.5, all beyond 1.7e38), FloatQuant \
+gives NaN as QONNX defines it, while the new operators may saturate or pass NaN on.
+onnxruntime 1.32 gives wrong results for files of \
 --to onnx-float8 unless its optimizations are off; those of --to standard it computes alike in any case.
 Exit code 1: they are not the same, and nothing was written.
 ";
@@ -88,7 +92,7 @@ impl TargetArg {
 pub fn run(args: &ConvertArgs) -> Outcome<Report> {
     let before = read_rewritable(&args.model)?;
     let converted = convert(&before, args.to.target()).context(args.model.display())?;
-    let proof = prove(&before, &converted.model).context(args.model.display())?;
+    let proof = prove_conversion(&before, &converted.model).context(args.model.display())?;
     let output = escape(&args.output.to_string_lossy());
     let nodes = converted.model.graph.as_ref().map_or(0, |graph| graph.node.len());
     let mut text = format!("{output}: {nodes} nodes\n");

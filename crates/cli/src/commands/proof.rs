@@ -2,7 +2,7 @@
 
 use fewbit_onnx::proto::ModelProto;
 use fewbit_qonnx::Mode;
-use fewbit_qonnx::equivalence::{Equivalence, compare};
+use fewbit_qonnx::equivalence::{Equivalence, at_edges, compare};
 use serde_json::{Value, json};
 
 use crate::console::grouped;
@@ -17,6 +17,8 @@ pub struct Proof {
     canonical: Equivalence,
     /// Node by node, where the canonical sums differ.
     reference: Option<Equivalence>,
+    /// Each quantizer alone.
+    edges: Option<Equivalence>,
 }
 
 /// Executes both files on the same inputs.
@@ -27,13 +29,21 @@ pub fn prove(before: &ModelProto, after: &ModelProto) -> Outcome<Proof> {
     } else {
         Some(compare(before, after, ITEMS, Mode::Reference)?)
     };
-    Ok(Proof { canonical, reference })
+    Ok(Proof { canonical, reference, edges: None })
+}
+
+/// The same for files whose tensors have the same names: each quantizer is executed alone, too, at the edges of its format.
+pub fn prove_conversion(before: &ModelProto, after: &ModelProto) -> Outcome<Proof> {
+    let edges = Some(at_edges(before, after, Mode::Canonical)?);
+    Ok(Proof { edges, ..prove(before, after)? })
 }
 
 impl Proof {
     /// True if all outputs are the same bit for bit, as fewbit computes or as qonnx does.
     pub fn holds(&self) -> bool {
-        self.canonical.is_exact() || self.reference.is_some_and(|found| found.is_exact())
+        let outputs =
+            self.canonical.is_exact() || self.reference.is_some_and(|found| found.is_exact());
+        outputs && self.edges.is_none_or(|found| found.is_exact())
     }
 
     /// What was found, in a line or two.
@@ -54,6 +64,9 @@ impl Proof {
         if let Some(reference) = &self.reference {
             text.push_str(&format!("  node by node, as qonnx computes: {}\n", told(reference)));
         }
+        if let Some(edges) = self.edges.as_ref().filter(|edges| edges.values > 0) {
+            text.push_str(&format!("  each quantizer alone, at its edges: {}\n", told(edges)));
+        }
         text
     }
 
@@ -64,6 +77,7 @@ impl Proof {
             "items": ITEMS,
             "canonical": self.canonical,
             "reference": self.reference,
+            "quantizers_at_edges": self.edges,
         })
     }
 }

@@ -8,8 +8,16 @@ use super::{Codes, TensorCodes};
 impl Codes {
     /// A header of C99: packed codes, scales, tables, and a function for each tensor that gives an element.
     pub fn to_c_header(&self, source: &str) -> String {
-        let names = identifiers(self.tensors.iter().map(|tensor| tensor.name.as_str()));
-        let tables = identifiers(self.decode.keys().map(String::as_str));
+        let mut taken: BTreeSet<String> =
+            RESERVED.iter().map(|name| name.to_ascii_uppercase()).collect();
+        let formats = self.decode.keys().map(String::as_str);
+        let tables = identifiers(formats, |name| vec![format!("decode_{name}")], &mut taken);
+        let tensors = self.tensors.iter().map(|tensor| tensor.name.as_str());
+        let derived = |name: &str| {
+            let derived = ["", "_packed", "_scale", "_COUNT", "_BITS"];
+            derived.iter().map(|suffix| format!("{name}{suffix}")).collect()
+        };
+        let names = identifiers(tensors, derived, &mut taken);
         let mut text = format!(
             "/* Codes of quantized weights, from {}.\n * value = (decode[code] - zero_point) * scale, the product rounded once. */\n\
              #ifndef FEWBIT_CODES_H\n#define FEWBIT_CODES_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n\
@@ -124,9 +132,139 @@ fn c_float(value: f32) -> String {
     }
 }
 
-/// Names that C takes, each another one.
-fn identifiers<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
-    let mut taken = BTreeSet::new();
+/// Words of C and C++, and what the header and those that it includes define, in any case.
+const RESERVED: &[&str] = &[
+    "alignas",
+    "alignof",
+    "and",
+    "and_eq",
+    "asm",
+    "auto",
+    "bitand",
+    "bitor",
+    "bool",
+    "break",
+    "case",
+    "catch",
+    "char",
+    "char8_t",
+    "char16_t",
+    "char32_t",
+    "class",
+    "compl",
+    "concept",
+    "const",
+    "consteval",
+    "constexpr",
+    "constinit",
+    "const_cast",
+    "continue",
+    "co_await",
+    "co_return",
+    "co_yield",
+    "decltype",
+    "default",
+    "delete",
+    "do",
+    "double",
+    "dynamic_cast",
+    "else",
+    "enum",
+    "explicit",
+    "export",
+    "extern",
+    "false",
+    "float",
+    "for",
+    "friend",
+    "goto",
+    "if",
+    "inline",
+    "int",
+    "long",
+    "mutable",
+    "namespace",
+    "new",
+    "noexcept",
+    "not",
+    "not_eq",
+    "nullptr",
+    "operator",
+    "or",
+    "or_eq",
+    "private",
+    "protected",
+    "public",
+    "register",
+    "reinterpret_cast",
+    "requires",
+    "restrict",
+    "return",
+    "short",
+    "signed",
+    "sizeof",
+    "static",
+    "static_assert",
+    "static_cast",
+    "struct",
+    "switch",
+    "template",
+    "this",
+    "thread_local",
+    "throw",
+    "true",
+    "try",
+    "typedef",
+    "typeid",
+    "typename",
+    "typeof",
+    "typeof_unqual",
+    "union",
+    "unsigned",
+    "using",
+    "virtual",
+    "void",
+    "volatile",
+    "wchar_t",
+    "while",
+    "xor",
+    "xor_eq",
+    "linux",
+    "unix",
+    "main",
+    "fewbit_codes_h",
+    "fewbit_code",
+    "size_t",
+    "ptrdiff_t",
+    "max_align_t",
+    "nullptr_t",
+    "null",
+    "offsetof",
+    "unreachable",
+    "size_max",
+    "ptrdiff_min",
+    "ptrdiff_max",
+    "sig_atomic_min",
+    "sig_atomic_max",
+    "wchar_min",
+    "wchar_max",
+    "wint_min",
+    "wint_max",
+];
+
+/// The types and limits of `stdint.h`.
+fn is_of_stdint(upper: &str) -> bool {
+    (upper.starts_with("INT") || upper.starts_with("UINT"))
+        && ["_T", "_C", "_MIN", "_MAX", "_WIDTH"].iter().any(|end| upper.ends_with(end))
+}
+
+/// Names that C takes, each another one, as are those that are derived from them; none differs from another one in
+/// nothing but its case.
+fn identifiers<'a>(
+    names: impl Iterator<Item = &'a str>,
+    derived: impl Fn(&str) -> Vec<String>,
+    taken: &mut BTreeSet<String>,
+) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for name in names {
         let plain: String =
@@ -136,11 +274,16 @@ fn identifiers<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, Str
         } else {
             format!("t{plain}")
         };
-        let free = |candidate: &String| !taken.contains(&candidate.to_ascii_uppercase());
+        let upper = |name: &String| -> Vec<String> {
+            derived(name).iter().map(|name| name.to_ascii_uppercase()).collect()
+        };
+        let free = |candidate: &String| {
+            upper(candidate).iter().all(|name| !taken.contains(name) && !is_of_stdint(name))
+        };
         let numbered = (1_u32..).map(|i| format!("{plain}_{i}"));
         let mut candidates = std::iter::once(plain.clone()).chain(numbered);
         let free = candidates.find(free).unwrap_or_default();
-        taken.insert(free.to_ascii_uppercase());
+        taken.extend(upper(&free));
         all.insert(name.to_owned(), free);
     }
     all
@@ -175,12 +318,77 @@ mod tests {
 
     #[test]
     fn names_of_c() {
-        let names = identifiers(["a.b", "a_b", "A_B", "1x", "größe"].into_iter());
+        let same = |name: &str| vec![name.to_owned()];
+        let names = identifiers(
+            ["a.b", "a_b", "A_B", "1x", "größe"].into_iter(),
+            same,
+            &mut BTreeSet::new(),
+        );
         let mut all: Vec<&String> = names.values().collect();
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 5);
         assert_eq!((names["1x"].as_str(), names["größe"].as_str()), ("t1x", "gr__e"));
         assert_eq!(comment("a */ b\nc"), "a _/ b_c");
+    }
+
+    /// Names of C itself, of the header, and of what belongs to another tensor.
+    #[test]
+    fn names_that_are_taken() {
+        let tensors = [
+            "while",
+            "class",
+            "float",
+            "fewbit.code",
+            "FEWBIT_CODES_H",
+            "size_t",
+            "uint8_t",
+            "uint32_t",
+            "uint64_t",
+            "UINT64_C",
+            "decode_int4",
+            "x",
+            "x_packed",
+            "x.scale",
+            "X_COUNT",
+            "x_bits",
+            "X",
+        ];
+        let tensors = tensors.map(|name| TensorCodes {
+            name: name.to_owned(),
+            layer: "layer".to_owned(),
+            format: "int4".to_owned(),
+            bit_width: 4,
+            shape: vec![2],
+            codes: vec![1, 2],
+            scales: vec![0.5],
+            scale_axis: None,
+            zero_point: 0.0,
+        });
+        let decode = BTreeMap::from([("int4".to_owned(), vec![0.0; 16])]);
+        let text = Codes { tensors: tensors.to_vec(), decode, left_out: BTreeMap::new() }
+            .to_c_header("test");
+        let mut defined = Vec::new();
+        for line in text.lines().filter(|line| !line.starts_with(' ')) {
+            let mut words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            let name = if line.starts_with("#define") {
+                words.find(|word| !word.is_empty() && *word != "define")
+            } else if line.starts_with("static ") {
+                words.find(|word| {
+                    let kinds = ["", "static", "const", "inline", "float", "uint8_t", "uint32_t"];
+                    !kinds.contains(word)
+                })
+            } else {
+                None
+            };
+            defined.extend(name.map(str::to_ascii_uppercase));
+        }
+        assert_eq!(defined.len(), 2 + 1 + 17 * 5, "{text}");
+        let all: BTreeSet<&String> = defined.iter().collect();
+        assert_eq!(all.len(), defined.len(), "{defined:?}");
+        for name in ["WHILE", "CLASS", "FLOAT", "SIZE_T", "UINT8_T", "UINT64_C"] {
+            assert!(!defined.iter().any(|other| other == name), "{name}");
+        }
+        assert!(defined.contains(&"X".to_owned()) && defined.contains(&"X_PACKED".to_owned()));
     }
 }

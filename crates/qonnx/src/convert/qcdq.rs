@@ -7,8 +7,11 @@ use fewbit_onnx::tensor::{TensorData, TensorValue};
 
 use super::quantizers::{Quantizer, int};
 
-/// The version with scales along an axis.
-const VERSION: i64 = 13;
+/// Versions of the operators: the first ones, those with scales along an axis, and a `Clip` of 8-bit integers. None is
+/// asked for without need: what else is in the file has to be in it, too.
+const FIRST: i64 = 10;
+const WITH_AXIS: i64 = 13;
+const WITH_CLIP: i64 = 12;
 
 pub(super) fn convert(graph: &mut Graph, quantizer: &Quantizer) -> Result<(), String> {
     let format = match quantizer.format {
@@ -40,7 +43,7 @@ pub(super) fn convert(graph: &mut Graph, quantizer: &Quantizer) -> Result<(), St
     let zero_shape = if axis.is_some() { quantizer.scale.len() } else { 1 };
     let zero = byte(vec![0; zero_shape], if axis.is_some() { vec![zero_shape] } else { vec![] })?;
     let zero = quantizer.store(graph, "zero_point", &zero);
-    graph.require("", VERSION);
+    graph.require("", if axis.is_some() { WITH_AXIS } else { FIRST });
     if let Some(values) = &quantizer.constant {
         let codes = codes(quantizer, values)?;
         let codes = byte(codes, values.shape().to_vec())?;
@@ -71,6 +74,7 @@ pub(super) fn convert(graph: &mut Graph, quantizer: &Quantizer) -> Result<(), St
         .and_then(|whole| if format.signed() { Ok(whole) } else { whole.unsigned() });
     let whole = whole.map_err(|error| error.to_string())?;
     if (format.min(), format.max()) != (whole.min(), whole.max()) {
+        graph.require("", WITH_CLIP);
         let low = quantizer.store(graph, "lowest", &byte(vec![format.min()], vec![])?);
         let high = quantizer.store(graph, "highest", &byte(vec![format.max()], vec![])?);
         let clipped = quantizer.own(graph, "clipped");

@@ -4,7 +4,7 @@
 //! powers, and two comparisons that put right what the logarithm may have missed; `step = p / 2^m`;
 //! `y = round(v / step) * step * scale`. Each step is exact but for the rounding that is meant.
 
-use fewbit_formats::{Format, RoundingMode};
+use fewbit_formats::{FloatFormat, Format, RoundingMode};
 use fewbit_onnx::graph::Graph;
 use fewbit_onnx::proto::NodeProto;
 use fewbit_onnx::proto::tensor_proto::DataType;
@@ -84,19 +84,20 @@ impl<'g> Chain<'g> {
 pub(super) fn minifloat(graph: &mut Graph, quantizer: &Quantizer) -> Result<(), String> {
     let format = quantizer.float().ok_or("no minifloat")?;
     let (largest, m) = (format.max_value(), format.mantissa_bit_width());
-    if format.quantize(largest) != largest || !largest.is_finite() {
-        return Err("its largest value is not on its grid".to_owned());
-    }
     let smallest = format.smallest_normal();
+    let top = grid_above(format);
+    if !largest.is_finite() || !top.is_finite() {
+        return Err("its largest value is not finite".to_owned());
+    }
     // Exponents from that of the smallest normal number on.
     let offset = -smallest.log2() as i64;
-    let highest = i64::from(largest.log2().floor() as i32);
+    let highest = i64::from(top.max(smallest).log2().floor() as i32);
     if !(0..=255).contains(&(offset + highest)) || !smallest.is_normal() || offset.abs() > 100 {
         return Err(format!("{} has exponents too far apart", quantizer.format));
     }
     let mut chain = Chain::new(graph, quantizer);
     let scale = chain.unscaled();
-    let (low, high) = (chain.constant("lowest", -largest), chain.constant("highest", largest));
+    let (low, high) = (chain.constant("lowest", -top), chain.constant("highest", top));
     let v = chain.last.clone();
     let v = chain.node("clipped", "Clip", &[&v, &low, &high]);
     let magnitude = chain.node("magnitude", "Abs", &[&v]);
@@ -131,11 +132,25 @@ pub(super) fn minifloat(graph: &mut Graph, quantizer: &Quantizer) -> Result<(), 
     let quotient = chain.node("steps", "Div", &[&v, &step]);
     let rounded = chain.node("rounded", "Round", &[&quotient]);
     let mut y = chain.node("quantized", "Mul", &[&rounded, &step]);
+    if top > largest {
+        let low = chain.constant("lowest_value", -largest);
+        let high = chain.constant("highest_value", largest);
+        y = chain.node("saturated", "Clip", &[&y, &low, &high]);
+    }
     if let Some(scale) = scale {
         y = chain.node("scaled", "Mul", &[&y, &scale]);
     }
     chain.last = y;
     chain.finish()
+}
+
+/// The first number from the largest value on that the format's steps reach, were there no limit: a largest value
+/// between two steps is what the step above it is clipped to, after rounding.
+fn grid_above(format: FloatFormat) -> f32 {
+    let largest = f64::from(format.max_value());
+    let binade = largest.max(f64::from(format.smallest_normal())).log2().floor();
+    let step = (binade - f64::from(format.mantissa_bit_width())).exp2();
+    ((largest / step).ceil() * step) as f32
 }
 
 /// An integer, or a bipolar number.

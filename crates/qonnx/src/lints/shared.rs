@@ -44,6 +44,24 @@ pub(super) fn operators(
     }
 }
 
+/// A file that contradicts itself; what fewbit only does not know may be right.
+pub(super) fn runs(facts: &Facts<'_>, findings: &mut Findings) {
+    let Some(error) = facts.not_run() else { return };
+    let text = error.to_string();
+    let node = facts.nodes().find(|node| {
+        let names = std::iter::once(node.name()).chain(node.output.iter().map(String::as_str));
+        names.filter(|name| !name.is_empty()).any(|name| text.contains(&format!("{name:?}")))
+    });
+    let place = node.map_or_else(|| "the file".to_owned(), place);
+    if error.kind() == crate::ErrorKind::Unsupported {
+        let message =
+            format!("fewbit does not run it, so that shapes and values were not checked: {text}");
+        findings.warn("not-run", place, message, None);
+    } else {
+        findings.refuse("valid-model", place, format!("the file does not run: {text}"), None);
+    }
+}
+
 /// Parameters of quantizers that are no constants.
 pub(super) fn constant_parameters(facts: &Facts<'_>, findings: &mut Findings) {
     for node in facts.nodes().filter(|node| is_quantization(node)) {

@@ -40,7 +40,7 @@ pub(super) struct Outcome {
 /// Nodes one after the other that work element by element, on each channel in its own way.
 pub(super) struct Function<'g> {
     graph: &'g Graph<'g>,
-    nodes: &'g [usize],
+    nodes: Vec<usize>,
     sets: Vec<&'g Set>,
     /// Extents of 1 but for the channels; the first axis is free for the values.
     shape: Vec<usize>,
@@ -57,7 +57,7 @@ struct Both {
 impl<'g> Function<'g> {
     /// The function of a tensor's pending nodes.
     pub(super) fn new(graph: &'g Graph<'g>, fact: &'g Fact) -> Result<Self, String> {
-        let nodes = &fact.pending[..];
+        let nodes = fact.pending.to_vec();
         let shape = graph.shape(&fact.source);
         let one = |operand: &Operand| match operand {
             Operand::Constant(tensor) => tensor.len() == 1,
@@ -146,7 +146,7 @@ impl<'g> Function<'g> {
         };
         let mut tensor = Tensor::of(shape.clone(), xs.to_vec());
         let mut normalized = Vec::new();
-        for &index in self.nodes {
+        for &index in &self.nodes {
             let node = &self.graph.nodes[index];
             let given: Vec<Option<Tensor>> = node
                 .inputs

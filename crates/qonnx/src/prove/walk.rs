@@ -1,6 +1,7 @@
 //! The walk through the graph: what is known about each tensor, and what is proved about each layer.
 
 mod layers;
+mod pending;
 mod products;
 mod tensors;
 
@@ -12,6 +13,7 @@ use super::function::Function;
 use super::graph::{Graph, Node};
 use super::images::{PendingSum, Watch};
 use super::set::Set;
+use pending::Pending;
 
 /// What is known about a tensor: a tensor that is the same in all engines, and the nodes that are still to be applied to it.
 #[derive(Clone)]
@@ -23,7 +25,7 @@ pub(super) struct Fact {
     /// Its values: one set for all channels, or one for each.
     pub(super) sets: Vec<Arc<Set>>,
     /// Nodes that work element by element, the first one first.
-    pub(super) pending: Vec<usize>,
+    pub(super) pending: Pending,
     /// Why its values lie on no small grid.
     pub(super) uneven: Option<String>,
     /// Set if engines may differ in the last bits of the source after all.
@@ -57,7 +59,7 @@ impl Fact {
             source: source.to_owned(),
             axis,
             sets,
-            pending: Vec::new(),
+            pending: Pending::default(),
             uneven: None,
             loose: None,
         }
@@ -175,14 +177,14 @@ impl<'g> Walk<'g> {
             layer.reason.get_or_insert_with(|| LOOSE.to_owned());
         }
         let fact = Fact { loose: None, ..fact };
-        let Some(&last) = fact.pending.last() else { return fact };
+        let nodes = fact.pending.to_vec();
+        let Some(&last) = nodes.last() else { return fact };
         let graph = self.graph;
         let node = |&index: &usize| &graph.nodes[index];
         let normalization =
-            fact.pending.iter().map(node).find(|node| node.operator_name() == "BatchNormalization");
+            nodes.iter().map(node).find(|node| node.operator_name() == "BatchNormalization");
         let name = normalization.unwrap_or(&graph.nodes[last]).name.clone();
-        let operators: Vec<&str> =
-            fact.pending.iter().map(|index| node(index).operator_name()).collect();
+        let operators: Vec<&str> = nodes.iter().map(|index| node(index).operator_name()).collect();
         let kind = operators.join("+");
         let outcome = Function::new(graph, &fact).and_then(|function| function.outcome(&name));
         let quantizer = is_quantizer(operators[operators.len() - 1]);
@@ -215,9 +217,10 @@ impl<'g> Walk<'g> {
             Err(_) if normalization.is_none() && !quantizer => {
                 Fact { uneven: fact.uneven, ..Fact::any(tensor) }
             }
-            Err(_) if normalization.is_none() && fact.pending.len() > 1 => {
+            Err(_) if normalization.is_none() && nodes.len() > 1 => {
                 let before = self.graph.nodes[last].computed().next().unwrap_or("").to_owned();
-                let alone = Fact { axis: fact.axis, pending: vec![last], ..Fact::any(&before) };
+                let alone =
+                    Fact { axis: fact.axis, pending: Pending::of(last), ..Fact::any(&before) };
                 self.facts.insert(tensor.to_owned(), alone);
                 return self.settled(tensor);
             }
@@ -239,7 +242,7 @@ impl<'g> Walk<'g> {
         let normalizes =
             |&index: &usize| self.graph.nodes[index].operator_name() == "BatchNormalization";
         let fact = self.fact(tensor);
-        if fact.pending.iter().any(normalizes) {
+        if fact.pending.to_vec().iter().any(normalizes) {
             self.settled(tensor);
         }
         let difference =

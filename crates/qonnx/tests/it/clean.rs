@@ -161,3 +161,22 @@ fn real_files() {
     }
     assert_eq!(files, 15);
 }
+
+/// Stored tensors that are no inputs are not allowed before version 4 of the format.
+#[test]
+fn the_version_of_the_format_allows_what_is_written() {
+    for (version, written) in [(None, 4), (Some(3), 4), (Some(4), 4), (Some(8), 8)] {
+        let mut model = Graph::new()
+            .input(info("x", &[1, 4]))
+            .stored("c", &[4], vec![1.0_f32, 2.0, 3.0, 4.0])
+            .node(node("", "Mul", &["x", "c"], &["y"]), vec![])
+            .output("y")
+            .done();
+        model.ir_version = version;
+        // As old files have it.
+        model.graph.as_mut().unwrap().input.push(info("c", &[4]));
+        let cleaned = clean(&model, CleanConfig::default()).unwrap().model;
+        assert_eq!(cleaned.ir_version(), written);
+        assert_eq!(cleaned.graph.unwrap().input.len(), 1);
+    }
+}

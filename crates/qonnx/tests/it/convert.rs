@@ -2,7 +2,7 @@
 
 use fewbit_onnx::proto::{AttributeProto, ModelProto};
 use fewbit_qonnx::convert::{Target, convert};
-use fewbit_qonnx::equivalence::compare;
+use fewbit_qonnx::equivalence::{at_edges, compare};
 use fewbit_qonnx::{Mode, Model, Options, Value};
 
 use crate::graphs::{Graph, info, int, node, string};
@@ -141,4 +141,61 @@ fn networks() {
         pairs += 1;
     }
     assert_eq!(pairs, 8);
+}
+
+/// A largest value between two steps is what the step above is clipped to, in every target that takes it.
+#[test]
+fn largest_values_off_the_grid() {
+    let mut tried = 0;
+    for scale in [1.0, 0.5, 0.3] {
+        for (e, m, largest) in [
+            (4.0, 3.0, 250.0),
+            (4.0, 3.0, 246.0),
+            (4.0, 3.0, 247.9),
+            (4.0, 0.0, 240.0),
+            (4.0, 1.0, 240.0),
+            (4.0, 2.0, 240.0),
+            (4.0, 0.0, 448.0),
+            (4.0, 1.0, 448.0),
+            (4.0, 2.0, 448.0),
+            (4.0, 3.0, 448.0),
+            (4.0, 3.0, 0.001),
+            (3.0, 1.0, 23.0),
+            (3.0, 1.0, 5.5),
+        ] {
+            let bias = if e == 3.0 { 3.0 } else { 7.0 };
+            let before = minifloat(e, m, bias, largest, scale);
+            for target in [Target::Standard, Target::Thresholds, Target::Integer] {
+                let what = format!("e{e}m{m} up to {largest}, scale {scale}, {target:?}");
+                let Ok(after) = convert(&before, target) else {
+                    assert_ne!(target, Target::Standard, "{what}");
+                    continue;
+                };
+                if !after.left.is_empty() {
+                    continue;
+                }
+                check(&before, target, scale, &what);
+                let found = at_edges(&before, &after.model, Mode::Canonical).unwrap();
+                assert!(found.values > 1000 && found.is_exact(), "{what}: {found:?}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 40, "{tried}");
+    let before = minifloat(4.0, 3.0, 7.0, 250.0, 1.0);
+    let after = convert(&before, Target::Standard).unwrap().model;
+    let model = Model::from_proto(&after, Options::default()).unwrap();
+    let value = Value::new(vec![1, 64], vec![1000.0_f32; 64]).unwrap();
+    assert_eq!(floats(model.run(&[("x", value)], &[]).unwrap().first())[0], 250.0);
+}
+
+/// The check by edges finds a quantizer with another end.
+#[test]
+fn edges_find_another_end() {
+    let before = minifloat(4.0, 3.0, 7.0, 250.0, 1.0);
+    let other = minifloat(4.0, 3.0, 7.0, 256.0, 1.0);
+    let found = at_edges(&before, &other, Mode::Canonical).unwrap();
+    assert!(found.values_differ > 0 && found.largest_difference == 6.0, "{found:?}");
+    let whole = compare(&before, &other, 8, Mode::Canonical).unwrap();
+    assert!(whole.values_differ > 0, "{whole:?}");
 }

@@ -65,7 +65,7 @@ fn each_rule_finds_what_it_is_about() {
         (PLAIN, Finn, &["static-shapes"]),
         (PLAIN, Hls4ml, &["shape-of-every-tensor", "static-shapes"]),
         (PLAIN, Chisel4ml, &["static-shapes"]),
-        (PLAIN, Qonnx, &[]),
+        (PLAIN, Qonnx, &["shape-of-every-tensor"]),
         (PLAIN, Ort, &["operator"]),
         (Case { operator: "IntQuant", ..PLAIN }, Finn, &["operator", "static-shapes"]),
         (Case { zero_point: 1.0, ..PLAIN }, Finn, &["static-shapes", "zero-point"]),
@@ -145,4 +145,46 @@ fn files_that_cannot_be_run() {
     assert!(found.not_run.unwrap().contains("Strange"));
     assert_eq!(found.inputs[0].shape, Some(vec![1, 4]));
     assert_eq!(found.nodes[0].outputs[0].shape, None);
+}
+
+/// What contradicts itself is refused by all; what only fewbit does not know is not.
+#[test]
+fn files_that_contradict_themselves() {
+    let conv = |attributes| {
+        Graph::new()
+            .input(info("x", &[1, 1, 4, 4]))
+            .stored("w", &[1, 1, 3, 3], vec![1.0_f32; 9])
+            .node(named("conv", node("", "Conv", &["x", "w"], &["y"])), attributes)
+            .output("y")
+            .done()
+    };
+    let shapes = Graph::new()
+        .input(info("x", &[1, 3]))
+        .stored("w", &[4, 2], vec![1.0_f32; 8])
+        .node(named("product", node("", "MatMul", &["x", "w"], &["y"])), vec![])
+        .output("y")
+        .done();
+    for model in [
+        conv(vec![ints("strides", &[0, 1])]),
+        conv(vec![ints("pads", &[-1, 0, 0, 0])]),
+        conv(vec![int("group", 0)]),
+        shapes,
+    ] {
+        for consumer in Consumer::ALL {
+            let rules = refused(&model, consumer);
+            assert!(rules.contains(&"valid-model"), "{consumer:?}: {rules:?}");
+        }
+        let lints = check(&Facts::new(&model).unwrap(), Consumer::Ort);
+        let found = lints.iter().find(|lint| lint.rule == "valid-model").unwrap();
+        assert!(found.place.starts_with("conv") || found.place.starts_with("product"), "{found:?}");
+    }
+    assert!(!refused(&conv(vec![]), Consumer::Ort).contains(&"valid-model"));
+    let strange = Graph::new()
+        .input(info("x", &[1, 4]))
+        .node(named("strange", node("my.own", "Strange", &["x"], &["y"])), vec![])
+        .output("y")
+        .done();
+    assert!(!refused(&strange, Consumer::Qonnx).contains(&"valid-model"));
+    // No tensor in between has a shape.
+    assert!(refused(&model(&PLAIN), Consumer::Qonnx).contains(&"shape-of-every-tensor"));
 }

@@ -16,7 +16,7 @@ impl Walk<'_> {
     pub(super) fn maximum(&mut self, node: &Node<'_>) {
         let Some(tensor) = node.computed().next().map(str::to_owned) else { return };
         let fact = self.fact(&tensor);
-        if fact.pending.iter().all(|&index| is_monotone(&self.graph.nodes[index])) {
+        if fact.pending.to_vec().iter().all(|&index| is_monotone(&self.graph.nodes[index])) {
             let source = if fact.pending.is_empty() {
                 node.output().to_owned()
             } else {
