@@ -33,12 +33,65 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Where a library is to write that replaces files: behind a link; never a folder or a device.
+/// Refuses, before anything is computed, outputs that would replace an input or each other, and outputs
+/// that may not be written. Each file comes with the flag that names it.
+pub fn check_outputs(outputs: &[(&str, &Path)], inputs: &[(&str, &Path)]) -> Outcome<()> {
+    for (i, &(flag, path)) in outputs.iter().enumerate() {
+        refuse_read_only(path)
+            .context(format_args!("{flag}: cannot write {}", path.display()))
+            .hint(READ_ONLY)?;
+        // Devices and pipes, such as /dev/null, keep nothing that could be lost.
+        if path.exists() && !path.is_file() {
+            continue;
+        }
+        let place = place(path);
+        let others = inputs.iter().chain(&outputs[..i]);
+        if let Some((other, _)) = others.into_iter().find(|(_, other)| self::place(other) == place)
+        {
+            let message = format!("{other} and {flag} are the same file, {}", path.display());
+            return Err(Failure::new(message).or_hint("nothing was written; give it another name"));
+        }
+    }
+    Ok(())
+}
+
+/// Where a file is or will be, links followed.
+fn place(path: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(path) {
+        return real;
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match (fs::canonicalize(folder), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// The advice where [`refuse_read_only`] refuses.
+const READ_ONLY: &str = "make it writable (chmod u+w), remove it, or give another name";
+
+/// Renaming replaces a file whatever its mode; who has taken its write bits away does not want that.
+fn refuse_read_only(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.permissions().readonly() => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where a library is to write that replaces files: behind a link; never a folder, a device, or a file that is read-only.
 pub fn target(path: &Path) -> Outcome<PathBuf> {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if real.exists() && !real.is_file() {
         return Err(Failure::new(format!("cannot write {}: not a regular file", path.display())));
     }
+    refuse_read_only(&real)
+        .context(format_args!("cannot write {}", path.display()))
+        .hint(READ_ONLY)?;
     Ok(real)
 }
 
@@ -58,6 +111,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         }
         return OpenOptions::new().write(true).open(&path)?.write_all(bytes);
     }
+    refuse_read_only(&path)?;
     let temporary = temporary_name(&path);
     let attempt = || -> io::Result<()> {
         let mut file = File::create(&temporary)?;
@@ -102,6 +156,42 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert!(sha256(folder.path()).unwrap_err().message().contains("cannot read"));
+    }
+
+    #[test]
+    fn files_that_must_not_be_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, other] = ["file", "other"].map(|name| folder.path().join(name));
+        fs::write(&file, "kept").unwrap();
+        let dotted = folder.path().join(".").join("file");
+        check_outputs(&[("--csv", &other)], &[("MODEL.onnx", &file)]).unwrap();
+        let error = check_outputs(&[("--csv", &dotted)], &[("MODEL.onnx", &file)]).unwrap_err();
+        assert!(error.message().contains("MODEL.onnx and --csv are the same file"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+        // The second output would replace the first, which is not there yet.
+        let twice = [("--csv", other.as_path()), ("--svg", &folder.path().join("./other"))];
+        let error = check_outputs(&twice, &[]).unwrap_err();
+        assert!(error.message().contains("--csv and --svg are the same file"), "{error}");
+        #[cfg(unix)]
+        {
+            let null = Path::new("/dev/null");
+            check_outputs(&[("--csv", null), ("--svg", null)], &[]).unwrap();
+            let link = folder.path().join("link");
+            std::os::unix::fs::symlink(&file, &link).unwrap();
+            assert!(check_outputs(&[("--csv", &link)], &[("MODEL.onnx", &file)]).is_err());
+        }
+        let mut mode = fs::metadata(&file).unwrap().permissions();
+        mode.set_readonly(true);
+        fs::set_permissions(&file, mode).unwrap();
+        for refused in [
+            check_outputs(&[("--csv", &file)], &[]),
+            write(&file, b"new"),
+            target(&file).map(|_| ()),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(error.message().contains("the file is read-only"), "{error}");
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"kept");
     }
 
     #[test]

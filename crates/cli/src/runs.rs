@@ -48,10 +48,18 @@ pub fn locate(path: &Path, choice: Choice, console: &Console) -> Outcome<Located
     if is_run_folder(path) {
         return in_run_folder(path, choice);
     }
-    let newest = newest_run(path).ok_or_else(|| {
+    let mut runs = runs_in(path);
+    let newest = runs.last().cloned().ok_or_else(|| {
         Failure::new(format!("{}: no run folder in it", path.display())).or_hint(hint)
     })?;
-    let located = in_run_folder(&newest, choice)?;
+    // A run that ended before its first checkpoint hides none of those before it.
+    runs.retain(|run| has_checkpoint(run));
+    let chosen = runs.last().unwrap_or(&newest);
+    let located = in_run_folder(chosen, choice)?;
+    if *chosen != newest {
+        let newest = crate::console::escape(&newest.to_string_lossy());
+        console.say(format!("note: {newest} is newer, but has no checkpoint; it is left out"));
+    }
     console.say(format!("using {}", crate::console::escape(&located.checkpoint.to_string_lossy())));
     Ok(located)
 }
@@ -61,9 +69,18 @@ fn shown(path: &Path) -> String {
     if path.as_os_str().is_empty() { "\"\"".to_owned() } else { path.display().to_string() }
 }
 
-/// The run folder that `path` is, or the newest one in it.
+/// The run folder that `path` is, or the newest one in it that has a checkpoint, or else the newest.
 pub fn run_folder_at(path: &Path) -> Option<PathBuf> {
-    if is_run_folder(path) { Some(path.to_owned()) } else { newest_run(path) }
+    if is_run_folder(path) {
+        return Some(path.to_owned());
+    }
+    let mut runs = runs_in(path);
+    let newest = runs.pop()?;
+    if has_checkpoint(&newest) {
+        return Some(newest);
+    }
+    runs.retain(|run| has_checkpoint(run));
+    Some(runs.pop().unwrap_or(newest))
 }
 
 /// What Brevitas' examples write.
@@ -102,15 +119,26 @@ fn run_folder_of(path: &Path) -> Option<PathBuf> {
     }
 }
 
-fn is_run_folder(path: &Path) -> bool {
+/// Whether a folder is that of a run.
+pub fn is_run_folder(path: &Path) -> bool {
     path.join("checkpoints").is_dir()
 }
 
-/// The run folder that was started last: by the time in its name, then by the time of the folder.
-fn newest_run(parent: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(parent).ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    let with_runs = entries.filter(|path| is_run_folder(path) && !holds_only_weights(path));
-    with_runs.max_by_key(|path| (started(path), path.clone()))
+/// The run folders in a folder, the one that was started last at the end: by the time in its name, then by
+/// the time of the folder.
+fn runs_in(parent: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok);
+    let paths = entries.map(|entry| entry.path());
+    let mut runs: Vec<PathBuf> =
+        paths.filter(|path| is_run_folder(path) && !holds_only_weights(path)).collect();
+    runs.sort_by_cached_key(|path| (started(path), path.clone()));
+    runs
+}
+
+/// Whether a run got as far as a checkpoint, of this program or of PyTorch.
+fn has_checkpoint(run: &Path) -> bool {
+    let names = ["best.safetensors", "last.safetensors"].into_iter().chain(PYTORCH);
+    names.into_iter().any(|name| run.join("checkpoints").join(name).is_file())
 }
 
 /// Whether nothing was trained there: `--state_dict_to_pth` alone has written weights.
@@ -172,6 +200,14 @@ mod tests {
             Located { checkpoint: file, run_folder: Some(newer.clone()) }
         );
         let newer_run = newer;
+        let dead = run(parent.path(), "D_1W1A_20260103_000000", &[]);
+        assert_eq!(at(parent.path(), Choice::Last).run_folder, Some(newer_run.clone()));
+        assert_eq!(run_folder_at(parent.path()), Some(newer_run.clone()));
+        let alone = run(&parent.path().join("alone"), "E_1W1A_20260103_000000", &[]);
+        assert_eq!(run_folder_at(alone.parent().unwrap()), Some(alone.clone()));
+        let error = locate(alone.parent().unwrap(), Choice::Best, &quiet).unwrap_err();
+        assert!(error.message().contains("no checkpoint"), "{error}");
+        assert!(locate(&dead, Choice::Best, &quiet).is_err());
 
         let weights = run(parent.path(), "W_1W1A_20270101_000000", &["w-01234567.pth"]);
         assert_eq!(at(parent.path(), Choice::Best).run_folder, Some(newer_run));

@@ -2,7 +2,7 @@
 
 mod elements;
 
-pub use elements::{array, range};
+pub use elements::{array, range, written_as};
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use fewbit_data::npz::NpzArchive;
 use fewbit_qonnx::{TensorInfo, Value};
 
 use crate::executor::Executor;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Hint, Outcome};
 use elements::{append, part_of, tensor};
 
 /// What a file of tensors holds.
@@ -74,7 +74,24 @@ pub fn inputs(executor: &Executor, arguments: &[String]) -> Outcome<Vec<(String,
             }
         }
     }
+    for (name, value) in &mut values {
+        let known = executor.model().inputs().iter().find(|input| input.name() == name);
+        if let Some(wanted) = known.and_then(TensorInfo::dtype) {
+            *value = elements::converted(value, wanted).context(format_args!("input {name:?}"))?;
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some((twice, _)) = values.iter().find(|(name, _)| !seen.insert(name)) {
+        return Err(Failure::new(format!("--input: {twice:?} was given twice"))
+            .or_hint("each input of the model takes one array: --input NAME=FILE"));
+    }
     Ok(values)
+}
+
+/// The files that the `--input`s of a model name.
+pub fn input_files(executor: &Executor, arguments: &[String]) -> Vec<PathBuf> {
+    let names: Vec<&str> = executor.model().inputs().iter().map(TensorInfo::name).collect();
+    arguments.iter().map(|argument| split(argument, &names).1).collect()
 }
 
 /// `NAME=FILE` or `FILE`; a name of the model, or a file that is there, decides what `=` means.

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
+use half::f16;
+
 use crate::Error;
 use crate::atomic::AtomicFile;
 use header::{ByteOrder, Header};
@@ -31,6 +33,7 @@ pub enum NpyData {
     U16(Vec<u16>),
     U32(Vec<u32>),
     U64(Vec<u64>),
+    F16(Vec<f16>),
     F32(Vec<f32>),
     F64(Vec<f64>),
 }
@@ -49,6 +52,7 @@ pub enum DType {
     U16,
     U32,
     U64,
+    F16,
     F32,
     F64,
 }
@@ -254,6 +258,7 @@ elements! {
     U16 u16, 2, "u2", u16::to_le_bytes, |x| Some(u16::from_le_bytes(x));
     U32 u32, 4, "u4", u32::to_le_bytes, |x| Some(u32::from_le_bytes(x));
     U64 u64, 8, "u8", u64::to_le_bytes, |x| Some(u64::from_le_bytes(x));
+    F16 f16, 2, "f2", f16::to_le_bytes, |x| Some(f16::from_le_bytes(x));
     F32 f32, 4, "f4", f32::to_le_bytes, |x| Some(f32::from_le_bytes(x));
     F64 f64, 8, "f8", f64::to_le_bytes, |x| Some(f64::from_le_bytes(x));
 }
@@ -350,6 +355,7 @@ impl NpyData {
             Self::U16(values) => Self::U16(c_order(&values, shape)),
             Self::U32(values) => Self::U32(c_order(&values, shape)),
             Self::U64(values) => Self::U64(c_order(&values, shape)),
+            Self::F16(values) => Self::F16(c_order(&values, shape)),
             Self::F32(values) => Self::F32(c_order(&values, shape)),
             Self::F64(values) => Self::F64(c_order(&values, shape)),
         }

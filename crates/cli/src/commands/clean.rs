@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::command_line::Example;
 use crate::commands::proof::{Proof, prove};
 use crate::console::{counted, escape};
-use crate::executor::read_rewritable;
+use crate::executor::{ExternalData, model_file, read_rewritable};
 use crate::failure::{Hint, Outcome};
 use crate::files;
 use crate::program::{Report, Verdict};
@@ -39,10 +39,13 @@ Exit code 1: they are not the same, and nothing was written.
 /// Flags of `clean`.
 #[derive(Args, Clone, Debug)]
 pub struct CleanArgs {
-    /// The file
+    /// The file, or a run folder with one in it
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
-    /// The file to write
+    /// Also read tensors whose data is in other files in the model's folder
+    #[arg(long)]
+    pub external_data: bool,
+    /// The file to write; may be the one that is read
     #[arg(long, short, value_name = "FILE.onnx")]
     pub output: PathBuf,
     /// Fix the number of items that the file computes at once
@@ -59,7 +62,10 @@ pub struct CleanArgs {
 
 /// Runs the command.
 pub fn run(args: &CleanArgs) -> Outcome<Report> {
-    let before = read_rewritable(&args.model)?;
+    let args = &CleanArgs { model: model_file(&args.model)?, ..args.clone() };
+    // In place is allowed: what is written is proved to compute the same.
+    files::check_outputs(&[("--output", &args.output)], &[])?;
+    let before = read_rewritable(&args.model, ExternalData::if_asked(args.external_data))?;
     let config = CleanConfig {
         batch: args.batch.map(|batch| batch as usize),
         quantizers: if args.fold_quantizers { Quantizers::Folded } else { Quantizers::Kept },

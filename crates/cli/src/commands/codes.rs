@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::command_line::Example;
 use crate::console::{counted, escape, grouped, table};
-use crate::executor::read_model;
+use crate::executor::{ExternalData, model_file, read_with};
 use crate::failure::{Failure, Hint, Outcome};
 use crate::files;
 use crate::program::{Report, Verdict};
@@ -38,9 +38,12 @@ first byte. An .npz holds for each tensor NAME.codes, NAME.packed, NAME.scale, a
 /// Flags of `codes`.
 #[derive(Args, Clone, Debug)]
 pub struct CodesArgs {
-    /// The file
+    /// The file, or a run folder with one in it
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
+    /// Also read tensors whose data is in other files in the model's folder
+    #[arg(long)]
+    pub external_data: bool,
     /// The file to write; its ending says how: .json, .npz, .h or .mem
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
@@ -48,6 +51,7 @@ pub struct CodesArgs {
 
 /// Runs the command.
 pub fn run(args: &CodesArgs) -> Outcome<Report> {
+    let args = &CodesArgs { model: model_file(&args.model)?, ..args.clone() };
     let extension =
         args.output.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     if !["json", "npz", "h", "mem"].contains(&extension.as_str()) {
@@ -57,7 +61,8 @@ pub fn run(args: &CodesArgs) -> Outcome<Report> {
         ))
         .or_hint("the name has to end in .json, .npz, .h or .mem"));
     }
-    let proto = read_model(&args.model)?;
+    files::check_outputs(&[("--output", &args.output)], &[("MODEL.onnx", &args.model)])?;
+    let proto = read_with(&args.model, ExternalData::if_asked(args.external_data))?;
     let facts = Facts::new(&proto).context(args.model.display())?;
     let codes = Codes::of(&facts).context(args.model.display())?;
     let source = args.model.file_name().unwrap_or_default().to_string_lossy();

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::command_line::Example;
 use crate::commands::proof::prove_conversion;
 use crate::console::escape;
-use crate::executor::read_rewritable;
+use crate::executor::{ExternalData, model_file, read_rewritable};
 use crate::failure::{Hint, Outcome};
 use crate::files;
 use crate::program::{Report, Verdict};
@@ -50,13 +50,16 @@ Exit code 1: they are not the same, and nothing was written.
 /// Flags of `convert`.
 #[derive(Args, Clone, Debug)]
 pub struct ConvertArgs {
-    /// The file
+    /// The file, or a run folder with one in it
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
+    /// Also read tensors whose data is in other files in the model's folder
+    #[arg(long)]
+    pub external_data: bool,
     /// What quantizers become
     #[arg(long, value_enum, value_name = "OPERATORS")]
     pub to: TargetArg,
-    /// The file to write
+    /// The file to write; may be the one that is read
     #[arg(long, short, value_name = "FILE.onnx")]
     pub output: PathBuf,
 }
@@ -90,7 +93,10 @@ impl TargetArg {
 
 /// Runs the command.
 pub fn run(args: &ConvertArgs) -> Outcome<Report> {
-    let before = read_rewritable(&args.model)?;
+    let args = &ConvertArgs { model: model_file(&args.model)?, ..args.clone() };
+    // In place is allowed: what is written is proved to compute the same.
+    files::check_outputs(&[("--output", &args.output)], &[])?;
+    let before = read_rewritable(&args.model, ExternalData::if_asked(args.external_data))?;
     let converted = convert(&before, args.to.target()).context(args.model.display())?;
     let proof = prove_conversion(&before, &converted.model).context(args.model.display())?;
     let output = escape(&args.output.to_string_lossy());

@@ -1,6 +1,6 @@
 //! `fewbit cost`: what a network costs in operations, bits and gates.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fewbit_qonnx::cost::{Accumulator, Cost, LayerCost, Sparsity, Total};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::command_line::Example;
 use crate::console::{escape, table};
-use crate::executor::read_model;
+use crate::executor::{ExternalData, model_file, read_with};
 use crate::failure::{Hint, Outcome};
 use crate::files;
 use crate::program::{Report, Verdict};
@@ -45,9 +45,12 @@ These numbers compare formats; registers, wires and control are not counted.
 /// Flags of `cost`.
 #[derive(Args, Clone, Debug)]
 pub struct CostArgs {
-    /// The file
+    /// The file, or a run folder with one in it
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
+    /// Also read tensors whose data is in other files in the model's folder
+    #[arg(long)]
+    pub external_data: bool,
     /// How number formats are found: everything that can be known, or what qonnx 1.0.0 finds
     #[arg(long, value_enum, value_name = "RULES", default_value = "complete")]
     pub rules: RulesArg,
@@ -76,7 +79,14 @@ pub enum RulesArg {
 
 /// Runs the command.
 pub fn run(args: &CostArgs) -> Outcome<Report> {
-    let proto = read_model(&args.model)?;
+    let args = &CostArgs { model: model_file(&args.model)?, ..args.clone() };
+    let written: Vec<(&str, &Path)> =
+        [("--csv", &args.csv), ("--markdown", &args.markdown), ("--svg", &args.svg)]
+            .into_iter()
+            .filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+            .collect();
+    files::check_outputs(&written, &[("MODEL.onnx", &args.model)])?;
+    let proto = read_with(&args.model, ExternalData::if_asked(args.external_data))?;
     let sparsity = if args.dense { Sparsity::Counted } else { Sparsity::LeftOut };
     let rules = match args.rules {
         RulesArg::Complete => Rules::Complete,
@@ -87,7 +97,7 @@ pub fn run(args: &CostArgs) -> Outcome<Report> {
     let cost = Cost::of(&facts, rules, sparsity).context(args.model.display())?;
     let mut text = words(args, &cost);
     let outputs = [
-        (&args.csv, cost.to_csv()),
+        (&args.csv, printable(&cost).to_csv()),
         (&args.markdown, cost.to_markdown()),
         (&args.svg, render_bars(&picture(&args.model.to_string_lossy(), &cost))),
     ];
@@ -98,6 +108,16 @@ pub fn run(args: &CostArgs) -> Outcome<Report> {
         }
     }
     Ok(Report { text, json: document(args, &cost)?, verdict: Verdict::Good })
+}
+
+/// The same with nothing in its names that a terminal would obey.
+fn printable(cost: &Cost) -> Cost {
+    let mut cost = cost.clone();
+    for layer in &mut cost.layers {
+        layer.name = escape(&layer.name);
+        layer.operator = escape(&layer.operator);
+    }
+    cost
 }
 
 fn words(args: &CostArgs, cost: &Cost) -> String {

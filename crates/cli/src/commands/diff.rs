@@ -36,11 +36,12 @@ pub const EXAMPLES: &[Example] = &[
 
 /// The end of `--help`.
 pub const NOTES: &str = "\
-Compared are the tensors that both sides have by name, inner ones and constants included, in the order in
-which A computes them; outputs also by their place. B is an .onnx file, or tensors in .npz (by name), .npy
-or .pb (the first output, or the one that --tensor names). Without --input and --dataset, inputs are taken
-from the .npz file if it has them, else made: floats are multiples of 1/256 from -1 to 1, integers 0 to 3.
-Both zeros are equal, and all NaN. Exit code 0: nothing differs. 1: something does. 2: bad input.
+Compared are the tensors that both sides have by name, inner ones and constants included, in the \
+order in which A computes them; outputs also by their place. B is an .onnx file, or tensors in \
+.npz (by name), .npy or .pb (the first output, or the one that --tensor names). Without --input \
+and --dataset, inputs are taken from the .npz file if it has them, else made: floats are multiples \
+of 1/256 from -1 to 1, integers 0 to 3. Both zeros are equal, and all NaN.
+Exit code 0: nothing differs. 1: something does. 2: bad input.
 ";
 
 /// Flags of `diff`.

@@ -77,6 +77,8 @@ impl Dialect {
 /// Runs the command.
 pub fn run(args: &ExportArgs, console: &Console) -> Outcome<Report> {
     let located = runs::locate(&args.checkpoint, Choice::Best, console)?;
+    let read = [("CHECKPOINT", located.checkpoint.as_path())];
+    files::check_outputs(&[("--output", &args.output)], &read)?;
     let checkpoint = checkpoints::read(&located.checkpoint, &args.network, console)?;
     let network = checkpoint.network(&Device::cpu())?;
     let dialect = if args.qcdq { Dialect::Qcdq } else { Dialect::Qonnx };

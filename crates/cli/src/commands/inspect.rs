@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::command_line::Example;
 use crate::commands::prove::InputsArg;
-use crate::executor::read_model;
+use crate::executor::{ExternalData, model_file, read_with};
 use crate::failure::{Failure, Hint, Outcome};
 use crate::files;
 use crate::program::{Report, Verdict};
@@ -47,9 +47,12 @@ Exit code 1: --for found something that the program refuses.
 /// Flags of `inspect`.
 #[derive(Args, Clone, Debug)]
 pub struct InspectArgs {
-    /// The file
+    /// The file, or a run folder with one in it
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
+    /// Also read tensors whose data is in other files in the model's folder
+    #[arg(long)]
+    pub external_data: bool,
     /// Tell what this program would refuse; may be given more than once
     #[arg(long = "for", value_enum, value_name = "PROGRAM")]
     pub consumers: Vec<ConsumerArg>,
@@ -97,7 +100,8 @@ impl ConsumerArg {
 
 /// Runs the command.
 pub fn run(args: &InspectArgs) -> Outcome<Report> {
-    let proto = read_model(&args.model)?;
+    let args = &InspectArgs { model: model_file(&args.model)?, ..args.clone() };
+    let proto = read_with(&args.model, ExternalData::if_asked(args.external_data))?;
     let facts = Facts::new(&proto).context(args.model.display())?;
     let inspection = Inspection::of(&facts);
     let mut text = words::inspection(&args.model.to_string_lossy(), &inspection, args.constants);

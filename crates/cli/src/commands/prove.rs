@@ -12,7 +12,7 @@ use crate::command_line::Example;
 use crate::commands::dataset::open_images;
 use crate::commands::run::ModeArg;
 use crate::console::{Console, counted, escape, escape_lines};
-use crate::executor::Executor;
+use crate::executor::{Executor, ExternalData, model_file};
 use crate::failure::{Failure, Hint, Outcome};
 use crate::files;
 use crate::program::{Report, Verdict};
@@ -48,9 +48,12 @@ and value.
 /// Flags of `prove`.
 #[derive(Args, Clone, Debug)]
 pub struct ProveArgs {
-    /// The file
+    /// The file, or a run folder with one in it
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
+    /// Also read tensors whose data is in other files in the model's folder
+    #[arg(long)]
+    pub external_data: bool,
     /// The inputs that the statement is about [default: any; pixels if more can be proved about them]
     #[arg(long, value_enum)]
     pub inputs: Option<InputsArg>,
@@ -93,6 +96,11 @@ impl InputsArg {
 
 /// Runs the command.
 pub fn run(args: &ProveArgs, console: &Console) -> Outcome<Report> {
+    let args = &ProveArgs { model: model_file(&args.model)?, ..args.clone() };
+    let report = args.report.as_deref().map(|path| ("--report", path));
+    files::check_outputs(report.as_slice(), &[("MODEL.onnx", &args.model)])?;
+    let external = ExternalData::if_asked(args.external_data);
+    let executor = &Executor::open_with(&args.model, ModeArg::Canonical, external)?;
     let dataset = match &args.dataset {
         None => None,
         Some(name) => {
@@ -101,7 +109,7 @@ pub fn run(args: &ProveArgs, console: &Console) -> Outcome<Report> {
         }
     };
     let certificate =
-        certify(&args.model, args.inputs, dataset.as_ref(), args.batch as usize, console)?;
+        certify(executor, args.inputs, dataset.as_ref(), args.batch as usize, console)?;
     let document = document(&certificate, &args.model)?;
     let mut text = format!("{}\n{}", escape(&args.model.to_string_lossy()), words(&certificate));
     let not_provable = certificate.verdict == prove::Verdict::NotProvable;
@@ -126,16 +134,15 @@ const LARGEST_BATCH: usize = 50;
 /// about them: a quantizer with a scale below one
 /// makes infinity of the largest numbers, and NaN of that, which images cannot meet.
 pub fn certify(
-    model: &Path,
+    executor: &Executor,
     inputs: Option<InputsArg>,
     images: Option<&Dataset>,
     batch: usize,
     console: &Console,
 ) -> Outcome<Certificate> {
     let started = Instant::now();
-    let executor = Executor::open(model, ModeArg::Canonical)?;
-    let prove =
-        |inputs: InputsArg| Proof::new(executor.proto(), &inputs.values()).context(model.display());
+    let model = executor.path().display();
+    let prove = |inputs: InputsArg| Proof::new(executor.proto(), &inputs.values()).context(&model);
     let mut proof = prove(inputs.unwrap_or(InputsArg::Any))?;
     let left = unproved(&proof);
     if inputs.is_none() && left > 0 {
@@ -154,7 +161,7 @@ pub fn certify(
             let [channels, height, width] = dataset.image_shape();
             let (input, value) =
                 executor.images(batch.images, &[batch.count, channels, height, width])?;
-            proof.check(&[(input, value)]).context(model.display())?;
+            proof.check(&[(input, value)]).context(&model)?;
             done += batch.count as u64;
             bar.show(done, total, || format!("{} tried", counted(done, "image")));
         }

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use crate::command_line::Example;
 use crate::console::{Console, escape};
-use crate::executor::{Executor, ExternalData};
+use crate::executor::{Executor, ExternalData, model_file};
 use crate::failure::{Failure, Outcome};
 use crate::program::{Report, Verdict};
+use crate::{files, tensors};
 use arrays::Collected;
 
 /// Examples of `--help`.
@@ -38,7 +39,7 @@ pub const EXAMPLES: &[Example] = &[
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// The file to run
+    /// The file to run, or a run folder with one in it
     #[arg(value_name = "MODEL.onnx")]
     pub model: PathBuf,
     /// An input: a .npy or .pb file (NumPy array, ONNX tensor), with the input's name where there are
@@ -96,6 +97,7 @@ impl ModeArg {
 
 /// Runs the command.
 pub fn run(args: &RunArgs, console: &Console) -> Outcome<Report> {
+    let args = &RunArgs { model: model_file(&args.model)?, ..args.clone() };
     let target = args.output.as_deref().map(|path| Target::new(path, args)).transpose()?;
     if args.dataset.is_none() && args.input.is_empty() {
         return Err(Failure::new("nothing to run on: neither --input nor --dataset was given")
@@ -103,12 +105,18 @@ pub fn run(args: &RunArgs, console: &Console) -> Outcome<Report> {
     }
     let external = ExternalData::if_asked(args.external_data);
     let executor = Executor::open_with(&args.model, args.mode, external)?;
+    if let Some(target) = &target {
+        let read = tensors::input_files(&executor, &args.input);
+        let mut inputs = vec![("MODEL.onnx", args.model.as_path())];
+        inputs.extend(read.iter().map(|path| ("--input", path.as_path())));
+        files::check_outputs(&[("--output", target.path)], &inputs)?;
+    }
     let finished = match &args.dataset {
         Some(name) => on_dataset::run(&executor, name.parse()?, args, console)?,
         None => on_arrays::run(&executor, args, console)?,
     };
     let mut text = finished.text;
-    text.push_str(&finished.collected.table());
+    text.push_str(&finished.collected.table(target.is_some()));
     if let Some(target) = target {
         target.write(&finished.collected)?;
         text.push_str(&format!("written to {}\n", escape(&target.path.to_string_lossy())));

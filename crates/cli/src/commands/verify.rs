@@ -15,6 +15,7 @@ use crate::commands::export::{Dialect, model_of};
 use crate::commands::prove;
 use crate::commands::run::ModeArg;
 use crate::console::{Console, escape};
+use crate::executor::Executor;
 use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::program::{Report, Verdict};
@@ -80,6 +81,10 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     let checkpoint = checkpoints::read(&located.checkpoint, &args.network, console)?;
     let model = model(args, &located, &checkpoint)?;
     let report = report_file(args, &located)?;
+    if let Some(report) = &report {
+        let inputs = [("CHECKPOINT", located.checkpoint.as_path()), ("MODEL.onnx", &model)];
+        files::check_outputs(&[("--report", report)], &inputs)?;
+    }
     let dataset = args.dataset.open(&checkpoint.recipe, located.run_folder.as_deref(), console)?;
     let manner = Manner { mode: args.mode, batch: args.batch as usize };
     let Verified { findings, mut json } = compare(&checkpoint, &model, &dataset, manner, console)?;
@@ -91,7 +96,8 @@ pub fn run(args: &VerifyArgs, console: &Console) -> Outcome<Report> {
     );
     let mut verdict = if findings.identical() { Verdict::Good } else { Verdict::Different };
     if args.prove {
-        let certificate = prove::certify(&model, None, Some(&dataset), manner.batch, console)?;
+        let executor = Executor::open(&model, ModeArg::Canonical)?;
+        let certificate = prove::certify(&executor, None, Some(&dataset), manner.batch, console)?;
         text.push_str(&format!("\n{}\n", prove::words(&certificate)));
         json["proof"] = prove::document(&certificate, &model)?;
         if prove::verdict(&certificate) == Verdict::Different {

@@ -267,6 +267,12 @@ impl Findings {
             let compared = format!("{} values compared with the steps", grouped(values));
             let stages = plan.stages;
             fact("plan", format!("{stages} stages, {compared}, {} differ", grouped(differ)));
+        } else {
+            let reason = match self.mode {
+                "reference" => "in reference mode every file runs node by node",
+                _ => "the graph has none, or its values did not fit it: it runs node by node",
+            };
+            fact("plan", format!("not compared, because {reason}"));
         }
         fact("time", seconds(self.seconds));
         text.push('\n');

@@ -32,6 +32,15 @@ fn by_explicit_choice_only() {
     let refused = fewbit(folder.path(), "diff whole.onnx parts.onnx").expect(2);
     assert!(refused.stderr.contains("the data is in another file"), "{}", refused.stderr);
     fewbit(folder.path(), "diff whole.onnx parts.onnx --external-data").expect(0);
+    for line in ["inspect", "cost", "prove", "clean -o c.onnx", "convert --to standard -o d.onnx"] {
+        let refused = fewbit(folder.path(), &format!("{line} parts.onnx"));
+        let told = refused.code == 0 || refused.stderr.contains("--external-data");
+        assert!(told, "{line}: {}", refused.stderr);
+        let read = fewbit(folder.path(), &format!("{line} parts.onnx --external-data"));
+        assert!(read.code < 2, "{line}: {}", read.stderr);
+    }
+    fewbit(folder.path(), "codes parts.onnx -o c.json --external-data").expect(0);
+    fewbit(folder.path(), "diff whole.onnx c.onnx").expect(0);
     fs::remove_file(folder.path().join("w.bin")).unwrap();
     let missing = fewbit(folder.path(), "diff whole.onnx parts.onnx --external-data").expect(2);
     assert!(missing.stderr.contains("w.bin"), "{}", missing.stderr);

@@ -10,6 +10,7 @@ mod cost;
 mod diff;
 mod examples;
 mod external_data;
+mod files_kept;
 mod harness;
 mod help;
 mod inspect;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use fewbit_data::npy::{self, NpyArray, NpyData};
 use fewbit_data::{Error, ErrorKind};
+use half::f16;
 
 use crate::Random;
 
@@ -21,6 +22,7 @@ fn of_each_type() -> Vec<NpyArray> {
         vec![0u32, 1, 2, 3, 4, u32::MAX].into(),
         vec![0u64, 1, 2, 3, 4, u64::MAX].into(),
         vec![0.0f32, -0.0, 1e-45, -3.5, f32::INFINITY, f32::MAX].into(),
+        [0.0f32, -0.0, 6e-8, -3.5, f32::INFINITY, 65504.0].map(f16::from_f32).to_vec().into(),
         vec![0.0f64, -0.0, 5e-324, -3.5, f64::NEG_INFINITY, f64::MAX].into(),
     ];
     data.into_iter().map(|data| NpyArray::new(shape.clone(), data).unwrap()).collect()
@@ -51,7 +53,7 @@ fn every_type_and_rank_survives_a_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npy");
     let mut arrays = of_each_type();
-    assert_eq!(arrays.len(), 11);
+    assert_eq!(arrays.len(), 12);
     for shape in [vec![], vec![1], vec![0], vec![4, 0, 5], vec![1; 64]] {
         let count = shape.iter().product();
         arrays.push(NpyArray::new(shape, vec![0.25f32; count]).unwrap());
@@ -78,6 +80,16 @@ fn nan_keeps_its_bits() {
     npy::write(&path, &NpyArray::new(vec![3], values).unwrap()).unwrap();
     let values = npy::read(&path).unwrap().into_vec::<f32>().unwrap();
     assert_eq!(values.map_bits(), bits);
+}
+
+#[test]
+fn halves_as_numpy_writes_them() {
+    // numpy.save of numpy.array([1.5, -2.0], "<f2"), and of the same as ">f2".
+    let expected = NpyArray::new(vec![2], [1.5, -2.0].map(f16::from_f32).to_vec()).unwrap();
+    for (order, elements) in [("<", [0, 0x3e, 0, 0xc0]), (">", [0x3e, 0, 0xc0, 0])] {
+        let header = format!("{{'descr': '{order}f2', 'fortran_order': False, 'shape': (2,), }}");
+        assert_eq!(read(&file(1, &header, &elements)).unwrap(), expected, "{order}");
+    }
 }
 
 trait MapBits {
@@ -155,7 +167,7 @@ fn hostile_headers_are_refused() {
         (text("{'descr': '<f4', 'descr': '<f4'}"), ErrorKind::Malformed, "twice"),
         (text("{'colour': 3}"), ErrorKind::Malformed, "`colour`"),
         (text("{'descr': ''}"), ErrorKind::Unsupported, "element type"),
-        (text("{'descr': '<f2'}"), ErrorKind::Unsupported, "`<f2`"),
+        (text("{'descr': '<f16'}"), ErrorKind::Unsupported, "`<f16`"),
         (text("{'descr': '<c8'}"), ErrorKind::Unsupported, "`<c8`"),
         (text("{'descr': '|O'}"), ErrorKind::Unsupported, "`|O`"),
         (text("{'descr': '|f4'}"), ErrorKind::Unsupported, "`|f4`"),

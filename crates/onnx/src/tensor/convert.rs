@@ -19,7 +19,7 @@ impl TensorValue {
         if layout::is_external(tensor) {
             return Err(Error::new(ErrorKind::ExternalData, "the data is in another file")
                 .within(super::place(tensor.name()))
-                .hinting("other files are only read if that is asked for"));
+                .hinting("other files are only read if that is asked for: --external-data"));
         }
         Self::read(tensor, tensor.raw_data.as_ref())
     }

@@ -3,6 +3,7 @@
 use fewbit_data::{DatasetName, Loader, LoaderConfig, Split};
 use fewbit_formats::CounterRng;
 use fewbit_qonnx::{DType, TensorInfo, Value};
+use half::{bf16, f16};
 
 use super::DiffArgs;
 use crate::commands::dataset::open_images;
@@ -119,6 +120,19 @@ fn generated(model: &Executor, items: usize, seed: u64) -> Outcome<Vec<(String, 
             DType::F64 => {
                 Value::new(shape, bytes.map(|v| f64::from(v) / 256.0 - 1.0).collect::<Vec<_>>())
             }
+            DType::F16 => Value::new(
+                shape,
+                bytes.map(|v| f16::from_f32(v as f32 / 256.0 - 1.0)).collect::<Vec<_>>(),
+            ),
+            // Multiples of 1/256 have a bit too many.
+            DType::Bf16 => Value::new(
+                shape,
+                bytes.map(|v| bf16::from_f32((v / 2) as f32 / 128.0 - 1.0)).collect::<Vec<_>>(),
+            ),
+            DType::I16 => Value::new(shape, bytes.map(|v| (v % 4) as i16).collect::<Vec<_>>()),
+            DType::U16 => Value::new(shape, bytes.map(|v| (v % 4) as u16).collect::<Vec<_>>()),
+            DType::U32 => Value::new(shape, bytes.map(|v| v % 4).collect::<Vec<_>>()),
+            DType::U64 => Value::new(shape, bytes.map(|v| u64::from(v % 4)).collect::<Vec<_>>()),
             DType::U8 => Value::new(shape, bytes.map(|v| v as u8).collect::<Vec<_>>()),
             DType::I8 => Value::new(shape, bytes.map(|v| v as i8).collect::<Vec<_>>()),
             DType::I32 => Value::new(shape, bytes.map(|v| (v % 4) as i32).collect::<Vec<_>>()),

@@ -36,8 +36,8 @@ impl Collected {
         Ok(())
     }
 
-    /// The tensors for people.
-    pub fn table(&self) -> String {
+    /// The tensors for people; where they are written, the type in the file is told if it is another one.
+    pub fn table(&self, written: bool) -> String {
         if self.tensors.is_empty() {
             return String::new();
         }
@@ -47,7 +47,13 @@ impl Collected {
             .map(|(name, value)| {
                 let (smallest, largest) = tensors::range(value);
                 let shape = format!("{:?}", value.shape());
-                vec![escape(name), value.dtype().to_string(), shape, smallest, largest]
+                let (dtype, in_file) = (value.dtype(), tensors::written_as(value));
+                let dtype = if written && dtype != in_file {
+                    format!("{dtype}, written as {in_file}")
+                } else {
+                    dtype.to_string()
+                };
+                vec![escape(name), dtype, shape, smallest, largest]
             })
             .collect();
         table(&["tensor", "type", "shape", "smallest", "largest"], &rows)
