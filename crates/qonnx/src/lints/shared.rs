@@ -58,7 +58,7 @@ pub(super) fn runs(facts: &Facts<'_>, findings: &mut Findings) {
             format!("fewbit does not run it, so that shapes and values were not checked: {text}");
         findings.warn("not-run", place, message, None);
     } else {
-        findings.refuse("valid-model", place, format!("the file does not run: {text}"), None);
+        findings.refuse("valid-model", place, format!("fewbit cannot run the file: {text}"), None);
     }
 }
 
