@@ -63,7 +63,7 @@ pub fn at_edges(before: &ModelProto, after: &ModelProto, mode: Mode) -> Result<E
             .collect();
         let value = Value::new(shape, values)?;
         let run = |part: &ModelProto| {
-            Model::from_proto(part, options.clone())?.run(&[(input, value.clone())], &[])
+            Model::from_proto(part, options)?.run(&[(input, value.clone())], &[])
         };
         let (a, b) = (run(&first)?, run(&second)?);
         found.count(output, a.first(), b.first())?;
