@@ -64,7 +64,15 @@ pub fn run(args: &CodesArgs) -> Outcome<Report> {
     files::check_outputs(&[("--output", &args.output)], &[("MODEL.onnx", &args.model)])?;
     let proto = read_with(&args.model, ExternalData::if_asked(args.external_data))?;
     let facts = Facts::new(&proto).context(args.model.display())?;
-    let codes = Codes::of(&facts).context(args.model.display())?;
+    let codes = Codes::of(&facts).context(args.model.display()).hint_with(|_| {
+        // What was not read is no constant.
+        let tensors = proto.graph.iter().flat_map(|graph| &graph.initializer);
+        let elsewhere = tensors.filter(|tensor| !tensor.external_data.is_empty()).count();
+        (elsewhere > 0 && !args.external_data).then(|| {
+            let tensors = counted(elsewhere as u64, "tensor");
+            format!("the data of {tensors} is in other files, read only with --external-data")
+        })
+    })?;
     let source = args.model.file_name().unwrap_or_default().to_string_lossy();
     match extension.as_str() {
         "npz" => write_npz(&codes, &args.output)?,
