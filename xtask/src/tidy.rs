@@ -2,6 +2,7 @@
 
 mod code;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -35,14 +36,18 @@ pub fn run() -> Result<bool> {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the project")?;
     let files = files(root)?;
     let mut findings = Vec::new();
-    let mut sources = 0;
+    let mut sources = BTreeMap::new();
     for path in &files {
         let Ok(text) = std::fs::read_to_string(root.join(path)) else {
             continue; // Removed but not yet committed, or no text.
         };
-        sources += usize::from(path.ends_with(".rs"));
         findings.extend(check(path, &text));
+        if path.ends_with(".rs") {
+            sources.insert(path.clone(), code::without_comments_and_strings(&text));
+        }
     }
+    findings.extend(unused_files(&sources));
+    let sources = sources.len();
     if sources < 10 {
         bail!("only {sources} source files below {}: nothing was checked", root.display());
     }
@@ -65,6 +70,27 @@ fn files(root: &Path) -> Result<Vec<String>> {
     }
     let names = String::from_utf8(output.stdout).context("file names")?;
     Ok(names.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
+/// Source files that no module declares: the compiler never reads them.
+fn unused_files(sources: &BTreeMap<String, String>) -> Vec<String> {
+    let is_unused = |path: &&String| {
+        let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = file.trim_end_matches(".rs");
+        // Cargo finds these by itself: roots of crates, and files of `tests` and `benches`.
+        let is_root = ["lib", "main", "build"].contains(&name)
+            || ["tests", "benches", "examples", "bin"].iter().any(|kind| folder.ends_with(kind));
+        let parents = ["lib.rs", "main.rs"].map(|root| format!("{folder}/{root}"));
+        let declares = |parent: &String| {
+            let code = sources.get(parent).into_iter();
+            let words: Vec<&str> =
+                code.flat_map(|code| code::words(code)).filter(|word| !word.is_empty()).collect();
+            words.windows(2).any(|pair| pair == ["mod", name])
+        };
+        !is_root && !parents.iter().chain([&format!("{folder}.rs")]).any(declares)
+    };
+    let finding = |path: &String| format!("{path}:1: no module declares this file");
+    sources.keys().filter(is_unused).map(finding).collect()
 }
 
 /// What is wrong with a file, each as `path:line: words`.
@@ -144,6 +170,25 @@ mod tests {
         let tested = format!("fn a() {{}}\n\n#[cfg(test)]\nmod tests {{\n{long}}}\n");
         assert!(check("crates/a/src/x.rs", &tested).is_empty());
         assert!(check("crates/kernels/src/lib.rs", "fn a() { unsafe { b() } }\n").is_empty());
+    }
+
+    #[test]
+    fn files_that_no_module_declares() {
+        let table = [
+            ("crates/a/src/lib.rs", "pub mod x; mod  kind;"),
+            ("crates/a/src/x.rs", "mod y;"),
+            ("crates/a/src/x/y.rs", ""),
+            ("crates/a/src/x/z.rs", ""),
+            ("crates/a/src/kind.rs", ""),
+            ("crates/a/tests/it/main.rs", "mod w;"),
+            ("crates/a/tests/it/w.rs", ""),
+            ("crates/a/tests/it/y.rs", ""),
+            ("crates/a/benches/speed.rs", ""),
+        ];
+        let sources = table.map(|(path, code)| (path.to_owned(), code.to_owned())).into();
+        let expected = ["crates/a/src/x/z.rs", "crates/a/tests/it/y.rs"]
+            .map(|path| format!("{path}:1: no module declares this file"));
+        assert_eq!(unused_files(&sources), expected);
     }
 
     #[test]
