@@ -230,6 +230,47 @@ struct Raw {
     row_count: usize,
 }
 
+impl Raw {
+    /// All but the rows and their outputs.
+    ///
+    /// # Panics
+    /// If there are more than 32 columns, places of `b` lie outside of it, or `level` has no such dot product.
+    #[inline(always)]
+    fn new(
+        level: Level,
+        operands: &Operands<'_>,
+        columns: usize,
+        start: Start<'_>,
+        finish: Finish,
+    ) -> Self {
+        let Operands { words, inner, a, b } = operands;
+        assert!(columns <= COLUMNS, "tile of {columns} columns");
+        assert!(words.runs_on(level), "{words:?} on {level:?}");
+        if inner.b_extent > 0 {
+            let end = inner.b_extent - 1 + COLUMNS;
+            assert!(end <= b.len(), "{end} words of {}", b.len());
+        }
+        Self {
+            inner: inner.segments.as_ptr(),
+            segments: if inner.len == 0 { 0 } else { inner.segments.len() },
+            len: inner.len,
+            a_step: inner.a_step,
+            b_step: inner.b_step,
+            rows: [a.as_ptr(); ROWS],
+            b: b.as_ptr(),
+            start: match start {
+                Start::Zero => RawStart::Zero,
+                Start::Columns(columns) => RawStart::Columns(columns.as_ptr()),
+                Start::Sums => RawStart::Sums,
+            },
+            finish,
+            c: [std::ptr::null_mut(); ROWS],
+            columns,
+            row_count: 0,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum RawStart {
     Zero,
@@ -252,49 +293,27 @@ pub(crate) fn multiply(
     finish: Finish,
     c: OutputRows<'_>,
 ) {
-    let Operands { words, inner, a, b } = operands;
+    let Operands { words, inner, a, .. } = operands;
     if rows.is_empty() || columns == 0 {
         return;
     }
-    assert!(rows.len() <= ROWS && columns <= COLUMNS, "tile of {} x {columns}", rows.len());
-    assert!(words.runs_on(level), "{words:?} on {level:?}");
+    assert!(rows.len() <= ROWS, "tile of {} rows", rows.len());
+    let mut raw = Raw::new(level, operands, columns, start, finish);
     assert_eq!(rows.len(), c.starts.len(), "rows of a tile and of its output");
-    let mut outputs = [c.data; ROWS];
-    for (&start, output) in c.starts.iter().zip(&mut outputs) {
+    raw.row_count = rows.len();
+    raw.c = [c.data; ROWS];
+    for (&start, output) in c.starts.iter().zip(&mut raw.c) {
         let end = start.checked_add(columns);
         assert!(end.is_some_and(|end| end <= c.len), "{columns} words at {start} of {}", c.len);
         // SAFETY: the row begins inside.
         *output = unsafe { c.data.add(start) };
     }
-    if inner.b_extent > 0 {
-        let end = inner.b_extent - 1 + COLUMNS;
-        assert!(end <= b.len(), "{end} words of {}", b.len());
-    }
-    let mut pointers = [a.as_ptr(); ROWS];
-    for (i, pointer) in pointers.iter_mut().enumerate().filter(|_| inner.a_extent > 0) {
+    for (i, pointer) in raw.rows.iter_mut().enumerate().filter(|_| inner.a_extent > 0) {
         let row = rows[i.min(rows.len() - 1)];
         let end = row.checked_add(inner.a_extent);
         assert!(end.is_some_and(|end| end <= a.len()), "row at {row} of {} words", a.len());
         *pointer = a[row..].as_ptr();
     }
-    let raw = Raw {
-        inner: inner.segments.as_ptr(),
-        segments: if inner.len == 0 { 0 } else { inner.segments.len() },
-        len: inner.len,
-        a_step: inner.a_step,
-        b_step: inner.b_step,
-        rows: pointers,
-        b: b.as_ptr(),
-        start: match start {
-            Start::Zero => RawStart::Zero,
-            Start::Columns(columns) => RawStart::Columns(columns.as_ptr()),
-            Start::Sums => RawStart::Sums,
-        },
-        finish,
-        c: outputs,
-        columns,
-        row_count: rows.len(),
-    };
     // SAFETY: every row, every place of `b` with 32 columns and every output lies inside its slice, as asserted; the outputs
     // are ours by the promise of `Output::rows`; `level` has the instructions, and `words` runs on it.
     unsafe { tile(level, *words, &raw) }
@@ -313,44 +332,18 @@ pub(crate) fn multiply_rows(
     finish: Finish,
     c: &mut [f32],
 ) {
-    let Operands { words, inner, a, b } = operands;
+    let Operands { words, inner, a, .. } = operands;
     if rows.is_empty() || columns == 0 {
         return;
     }
-    assert!(
-        columns <= COLUMNS && c.len() == rows.len() * COLUMNS,
-        "{} rows of {columns}",
-        rows.len()
-    );
-    assert!(words.runs_on(level), "{words:?} on {level:?}");
-    if inner.b_extent > 0 {
-        let end = inner.b_extent - 1 + COLUMNS;
-        assert!(end <= b.len(), "{end} words of {}", b.len());
-    }
+    assert_eq!(c.len(), rows.len() * COLUMNS, "output of {} rows", rows.len());
+    let mut raw = Raw::new(level, operands, columns, start, finish);
     if inner.a_extent > 0 {
         let last = rows.iter().fold(0, |last, &row| last.max(row));
         let end = last.checked_add(inner.a_extent);
         assert!(end.is_some_and(|end| end <= a.len()), "row at {last} of {} words", a.len());
     }
-    let mut raw = Raw {
-        inner: inner.segments.as_ptr(),
-        segments: if inner.len == 0 { 0 } else { inner.segments.len() },
-        len: inner.len,
-        a_step: inner.a_step,
-        b_step: inner.b_step,
-        rows: [a.as_ptr(); ROWS],
-        b: b.as_ptr(),
-        start: match start {
-            Start::Zero => RawStart::Zero,
-            Start::Columns(columns) => RawStart::Columns(columns.as_ptr()),
-            Start::Sums => RawStart::Sums,
-        },
-        finish,
-        c: [c.as_mut_ptr().cast(); ROWS],
-        columns,
-        row_count: 0,
-    };
-    let mut output = raw.c[0];
+    let mut output: *mut u32 = c.as_mut_ptr().cast();
     for rows in rows.chunks(ROWS) {
         raw.row_count = rows.len();
         for i in 0..ROWS {

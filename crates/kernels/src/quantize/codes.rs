@@ -2,6 +2,7 @@
 
 use super::runs::{self, Scale};
 use crate::Grid;
+use crate::convert::ROUND;
 use crate::isa::{Level, multiversion};
 
 /// Finds the codes `c` of values `c * scale`, each rounded once.
@@ -29,14 +30,11 @@ fn codes_at(level: Level, values: &[f32], codes: &mut [f32], grid: Grid, scale: 
     });
 }
 
-/// A number that leaves no room for fractions: adding and subtracting it rounds magnitudes below 2^22 to integers.
-const NO_FRACTION: f32 = 12_582_912.0;
-
 multiversion! {
     fn integers(level, values: &[f32], codes: &mut [f32], scale: f32) {
         let values = &values[..codes.len()];
         for i in 0..codes.len() {
-            codes[i] = (values[i] / scale + NO_FRACTION) - NO_FRACTION;
+            codes[i] = (values[i] / scale + ROUND) - ROUND;
         }
     }
 }
