@@ -2,7 +2,7 @@
 
 mod grid;
 
-pub(crate) use grid::{Grid, Kind, Scale, examine};
+pub(crate) use grid::{Binary, Grid, Kind, Scale, examine};
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 use fewbit_formats::{FloatFormat, Format, IntegerFormat, ReservedCodes};
 
 use super::format::{Scaling, TensorFormat};
+use crate::tensor::Binary;
 
 /// Fewer values than these are on some grid by chance.
 const FEWEST: usize = 16;
@@ -54,15 +55,10 @@ impl Parts {
                 parts.zero = true;
                 continue;
             }
-            if !v.is_normal() {
-                return None;
-            }
-            let significand = (v.to_bits() & 0x007f_ffff) | 0x0080_0000;
-            let trailing = significand.trailing_zeros();
-            let exponent = ((v.to_bits() >> 23) & 0xff) as i32 - 127;
-            parts.significant_bits = parts.significant_bits.max(24 - trailing);
-            parts.lowest = parts.lowest.min(exponent - 23 + trailing as i32);
-            parts.highest = parts.highest.max(exponent);
+            let own = Binary::of(v)?;
+            parts.significant_bits = parts.significant_bits.max(own.significant_bits);
+            parts.lowest = parts.lowest.min(own.lowest);
+            parts.highest = parts.highest.max(own.highest);
         }
         (parts.highest != i32::MIN).then_some(parts)
     }

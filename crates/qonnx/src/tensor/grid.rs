@@ -178,6 +178,31 @@ pub(crate) struct Examined {
     pub(crate) significant_bits: u32,
 }
 
+/// A number as an integer times a power of two, the integer odd.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Binary {
+    /// The bits of the integer.
+    pub(crate) significant_bits: u32,
+    /// The power of two that it is multiplied by.
+    pub(crate) lowest: i32,
+    /// The exponent: that of its leading bit.
+    pub(crate) highest: i32,
+}
+
+impl Binary {
+    /// `None` for what is not normal: zero, subnormals, infinities and NaN.
+    pub(crate) fn of(v: f32) -> Option<Self> {
+        if !v.is_normal() {
+            return None;
+        }
+        let significand = (v.to_bits() & 0x007f_ffff) | 0x0080_0000;
+        let trailing = significand.trailing_zeros();
+        let highest = ((v.to_bits() >> 23) & 0xff) as i32 - 127;
+        let lowest = highest - 23 + trailing as i32;
+        Some(Self { significant_bits: 24 - trailing, lowest, highest })
+    }
+}
+
 /// Looks for the grid of constants; `None` if a value is not finite or is subnormal.
 pub(crate) fn examine(values: &[f32]) -> Option<Examined> {
     let mut significant_bits = 1;
@@ -187,14 +212,9 @@ pub(crate) fn examine(values: &[f32]) -> Option<Examined> {
         if v == 0.0 {
             continue;
         }
-        if !v.is_normal() {
-            return None;
-        }
-        let significand = (v.to_bits() & 0x007f_ffff) | 0x0080_0000;
-        let trailing = significand.trailing_zeros();
-        let exponent = ((v.to_bits() >> 23) & 0xff) as i32 - 127;
-        significant_bits = significant_bits.max(24 - trailing);
-        lowest = lowest.min(exponent - 23 + trailing as i32);
+        let parts = Binary::of(v)?;
+        significant_bits = significant_bits.max(parts.significant_bits);
+        lowest = lowest.min(parts.lowest);
         largest = largest.max(v.abs());
     }
     if largest == 0.0 {

@@ -4,7 +4,7 @@ use fewbit_kernels::program::Step;
 
 use super::legacy::Repetition;
 use crate::attributes::Attributes;
-use crate::broadcast::{broadcast_shape, zip};
+use crate::broadcast::zip;
 use crate::error::Fault;
 use crate::ops::planned::step;
 use crate::ops::{Context, Input, Inputs, Operator, Planned, Role, Site};
@@ -50,11 +50,7 @@ impl Kind {
 
 impl Operator for Arithmetic {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
-        inputs.at_most(2)?;
-        let (a, b) = (inputs.take(0, "A")?, inputs.take(1, "B")?);
-        let b = self.repetition.align(a.shape(), b)?;
-        let shape = broadcast_shape(a.shape(), b.shape()).ok_or_else(|| misfit(&a, &b))?;
-        context.check_size(&shape)?;
+        let (a, b, shape) = self.repetition.operands(inputs, ["A", "B"], context)?;
         let (a, b) = (a.value(), b.value());
         macro_rules! by_type {
             ($(($variant:ident, $add:expr, $sub:expr, $mul:expr, $div:expr);)*) => {

@@ -1,9 +1,8 @@
 //! Equal, Less, LessOrEqual, Greater, GreaterOrEqual.
 
-use super::arithmetic::misfit;
 use super::legacy::Repetition;
 use crate::attributes::Attributes;
-use crate::broadcast::{broadcast_shape, zip};
+use crate::broadcast::zip;
 use crate::error::Fault;
 use crate::ops::{Context, Input, Inputs, Operator, one};
 use crate::tensor::Tensor;
@@ -66,11 +65,7 @@ impl Relation {
 
 impl Operator for Compare {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
-        inputs.at_most(2)?;
-        let (a, b) = (inputs.take(0, "A")?, inputs.take(1, "B")?);
-        let b = self.repetition.align(a.shape(), b)?;
-        let shape = broadcast_shape(a.shape(), b.shape()).ok_or_else(|| misfit(&a, &b))?;
-        context.check_size(&shape)?;
+        let (a, b, shape) = self.repetition.operands(inputs, ["A", "B"], context)?;
         let (a, b) = (a.value(), b.value());
         macro_rules! by_type {
             ($($variant:ident)*) => {

@@ -1,9 +1,10 @@
 //! How operands were repeated before version 7: only if asked for, and aligned at an axis.
 
-use super::arithmetic::repeats_over_batch;
+use super::arithmetic::{misfit, repeats_over_batch};
 use crate::attributes::Attributes;
+use crate::broadcast::broadcast_shape;
 use crate::error::Fault;
-use crate::ops::{Input, Role, axes};
+use crate::ops::{Context, Input, Inputs, Role, axes};
 use crate::tensor::Tensor;
 
 /// How the second operand is repeated over the first.
@@ -45,8 +46,23 @@ impl Repetition {
         }
     }
 
+    /// The two operands of a node, aligned, and the shape of the result.
+    pub(crate) fn operands(
+        self,
+        inputs: &mut Inputs,
+        names: [&str; 2],
+        context: &Context,
+    ) -> Result<(Tensor, Tensor, Vec<usize>), Fault> {
+        inputs.at_most(2)?;
+        let (a, b) = (inputs.take(0, names[0])?, inputs.take(1, names[1])?);
+        let b = self.align(a.shape(), b)?;
+        let shape = broadcast_shape(a.shape(), b.shape()).ok_or_else(|| misfit(&a, &b))?;
+        context.check_size(&shape)?;
+        Ok((a, b, shape))
+    }
+
     /// The second operand in a shape that repeats over the first as in NumPy.
-    pub(crate) fn align(self, a: &[usize], b: Tensor) -> Result<Tensor, Fault> {
+    fn align(self, a: &[usize], b: Tensor) -> Result<Tensor, Fault> {
         let misfit = |expected: String| Err(Fault::shape("input 1 (B)", b.shape(), expected));
         match self {
             Self::NumPy => Ok(b),

@@ -1,9 +1,8 @@
 //! Truth values: And, Or, Xor, Not; IsNaN, IsInf.
 
-use super::arithmetic::misfit;
 use super::legacy::Repetition;
 use crate::attributes::Attributes;
-use crate::broadcast::{broadcast_shape, zip};
+use crate::broadcast::zip;
 use crate::error::Fault;
 use crate::ops::{Context, Input, Inputs, Operator, one, only_first_batched};
 use crate::tensor::Tensor;
@@ -65,11 +64,7 @@ pub(crate) fn is_inf(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator
 
 impl Operator for Connective {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
-        inputs.at_most(2)?;
-        let (a, b) = (inputs.take(0, "A")?, inputs.take(1, "B")?);
-        let b = self.repetition.align(a.shape(), b)?;
-        let shape = broadcast_shape(a.shape(), b.shape()).ok_or_else(|| misfit(&a, &b))?;
-        context.check_size(&shape)?;
+        let (a, b, shape) = self.repetition.operands(inputs, ["A", "B"], context)?;
         let x = (a.slice::<bool>("input 0 (A)")?, a.shape());
         let y = (b.slice::<bool>("input 1 (B)")?, b.shape());
         let data = zip(x, y, &shape, self.f);

@@ -1,8 +1,9 @@
 //! Mod.
 
-use super::arithmetic::{misfit, no_integer_zero, repeats_over_batch};
+use super::arithmetic::{no_integer_zero, repeats_over_batch};
+use super::legacy::Repetition;
 use crate::attributes::Attributes;
-use crate::broadcast::{broadcast_shape, zip};
+use crate::broadcast::zip;
 use crate::error::Fault;
 use crate::ops::{Context, Input, Inputs, Operator, one};
 use crate::tensor::Tensor;
@@ -20,10 +21,7 @@ pub(crate) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
 
 impl Operator for Mod {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
-        inputs.at_most(2)?;
-        let (a, b) = (inputs.take(0, "A")?, inputs.take(1, "B")?);
-        let shape = broadcast_shape(a.shape(), b.shape()).ok_or_else(|| misfit(&a, &b))?;
-        context.check_size(&shape)?;
+        let (a, b, shape) = Repetition::NumPy.operands(inputs, ["A", "B"], context)?;
         let (a, b) = (a.value(), b.value());
         no_integer_zero(b)?;
         macro_rules! by_type {

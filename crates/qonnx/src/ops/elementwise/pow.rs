@@ -1,9 +1,8 @@
 //! Pow.
 
-use super::arithmetic::misfit;
 use super::legacy::Repetition;
 use crate::attributes::Attributes;
-use crate::broadcast::{broadcast_shape, zip};
+use crate::broadcast::zip;
 use crate::error::Fault;
 use crate::ops::{Context, Input, Inputs, Operator, one};
 use crate::tensor::Tensor;
@@ -19,11 +18,7 @@ pub(crate) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, 
 
 impl Operator for Pow {
     fn run(&self, inputs: &mut Inputs, context: &Context) -> Result<Vec<Tensor>, Fault> {
-        inputs.at_most(2)?;
-        let (x, y) = (inputs.take(0, "X")?, inputs.take(1, "Y")?);
-        let y = self.0.align(x.shape(), y)?;
-        let shape = broadcast_shape(x.shape(), y.shape()).ok_or_else(|| misfit(&x, &y))?;
-        context.check_size(&shape)?;
+        let (x, y, shape) = self.0.operands(inputs, ["X", "Y"], context)?;
         let exponent = floats(y.value(), "an exponent")?;
         let raise = |base: &[f64]| {
             zip((base, x.shape()), (&exponent, y.shape()), &shape, |x: f64, y| match y {

@@ -8,7 +8,7 @@ use super::conv_nd::convolve;
 use super::product::{self, Factor, Operand, choose, finish, left, result_shape};
 use crate::attributes::Attributes;
 use crate::error::Fault;
-use crate::ops::windows::window::{Axis, WindowAttributes};
+use crate::ops::windows::window::{self, Axis, WindowAttributes};
 use crate::ops::{Context, Input, Inputs, Operator, one, only_first_batched};
 use crate::ops::{Planned, Site};
 use crate::tensor::Tensor;
@@ -41,11 +41,7 @@ enum Weight {
 
 pub(crate) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
     let windows = WindowAttributes::new(attributes)?;
-    let groups = attributes.int("group")?.unwrap_or(1);
-    let groups = usize::try_from(groups)
-        .ok()
-        .filter(|&groups| groups > 0)
-        .ok_or_else(|| Fault::value("attribute \"group\"", groups, "1 or more"))?;
+    let groups = window::groups(attributes)?;
     Ok(Box::new(Conv { windows, groups, prepared: None }))
 }
 

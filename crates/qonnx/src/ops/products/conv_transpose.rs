@@ -4,7 +4,7 @@ use super::conv;
 use super::product::result_shape;
 use crate::attributes::Attributes;
 use crate::error::Fault;
-use crate::ops::windows::window::WindowAttributes;
+use crate::ops::windows::window::{self, AutoPad, WindowAttributes};
 use crate::ops::{Context, Input, Inputs, Operator, axes, one, only_first_batched};
 use crate::tensor::{Grid, Scale, Tensor};
 use crate::value::element_count;
@@ -25,14 +25,6 @@ struct ConvTranspose {
     auto_pad: AutoPad,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AutoPad {
-    NotSet,
-    Valid,
-    SameUpper,
-    SameLower,
-}
-
 /// One axis of the result.
 #[derive(Clone, Copy, Debug)]
 struct Axis {
@@ -46,22 +38,8 @@ struct Axis {
 }
 
 pub(crate) fn new(attributes: &mut Attributes<'_>) -> Result<Box<dyn Operator>, Fault> {
-    let auto_pad = match attributes.string("auto_pad")? {
-        None | Some("NOTSET" | "") => AutoPad::NotSet,
-        Some("VALID") => AutoPad::Valid,
-        Some("SAME_UPPER") => AutoPad::SameUpper,
-        Some("SAME_LOWER") => AutoPad::SameLower,
-        Some(other) => {
-            let found = format_args!("{other:?}");
-            let expected = "NOTSET, VALID, SAME_UPPER or SAME_LOWER";
-            return Err(Fault::value("attribute \"auto_pad\"", found, expected));
-        }
-    };
-    let groups = attributes.int("group")?.unwrap_or(1);
-    let groups = usize::try_from(groups)
-        .ok()
-        .filter(|&groups| groups > 0)
-        .ok_or_else(|| Fault::value("attribute \"group\"", groups, "1 or more"))?;
+    let auto_pad = AutoPad::new(attributes)?;
+    let groups = window::groups(attributes)?;
     let list = |values: Option<&[i64]>| values.map(<[i64]>::to_vec);
     Ok(Box::new(ConvTranspose {
         groups,

@@ -5,7 +5,7 @@ use crate::attributes::Attributes;
 use crate::broadcast::{broadcast_shape, strides};
 use crate::error::Fault;
 use crate::ops::quantizers::linear_quantization::saturated;
-use crate::ops::windows::window::WindowAttributes;
+use crate::ops::windows::window::{self, WindowAttributes};
 use crate::ops::{Context, Input, Inputs, Operator, axes, one, only_first_batched};
 use crate::tensor::Tensor;
 use crate::value::Data;
@@ -42,11 +42,7 @@ pub(crate) fn qlinear_conv(attributes: &mut Attributes<'_>) -> Result<Box<dyn Op
 
 fn conv(attributes: &mut Attributes<'_>) -> Result<Kind, Fault> {
     let windows = WindowAttributes::new(attributes)?;
-    let groups = attributes.int("group")?.unwrap_or(1);
-    let groups = usize::try_from(groups)
-        .ok()
-        .filter(|&groups| groups > 0)
-        .ok_or_else(|| Fault::value("attribute \"group\"", groups, "1 or more"))?;
+    let groups = window::groups(attributes)?;
     Ok(Kind::Conv { windows, groups })
 }
 

@@ -16,8 +16,9 @@ pub(crate) struct WindowAttributes {
     ceil: bool,
 }
 
+/// What `auto_pad` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AutoPad {
+pub(crate) enum AutoPad {
     NotSet,
     Valid,
     /// Outputs for every stride; an odd zero goes behind.
@@ -26,23 +27,36 @@ enum AutoPad {
     SameLower,
 }
 
+impl AutoPad {
+    /// Reads `auto_pad`.
+    pub(crate) fn new(attributes: &mut Attributes<'_>) -> Result<Self, Fault> {
+        Ok(match attributes.string("auto_pad")? {
+            None | Some("NOTSET" | "") => Self::NotSet,
+            Some("VALID") => Self::Valid,
+            Some("SAME_UPPER") => Self::SameUpper,
+            Some("SAME_LOWER") => Self::SameLower,
+            Some(other) => {
+                let found = format_args!("{other:?}");
+                let expected = "NOTSET, VALID, SAME_UPPER or SAME_LOWER";
+                return Err(Fault::value("attribute \"auto_pad\"", found, expected));
+            }
+        })
+    }
+}
+
+/// Reads `group`, the number of groups of channels of a convolution.
+pub(crate) fn groups(attributes: &mut Attributes<'_>) -> Result<usize, Fault> {
+    let groups = attributes.int("group")?.unwrap_or(1);
+    usize::try_from(groups)
+        .ok()
+        .filter(|&groups| groups > 0)
+        .ok_or_else(|| Fault::value("attribute \"group\"", groups, "1 or more"))
+}
+
 impl WindowAttributes {
     /// Reads `kernel_shape`, `strides`, `dilations`, `pads` and `auto_pad`.
     pub(crate) fn new(attributes: &mut Attributes<'_>) -> Result<Self, Fault> {
-        let auto_pad = match attributes.string("auto_pad")? {
-            None | Some("NOTSET" | "") => AutoPad::NotSet,
-            Some("VALID") => AutoPad::Valid,
-            Some("SAME_UPPER") => AutoPad::SameUpper,
-            Some("SAME_LOWER") => AutoPad::SameLower,
-            Some(other) => {
-                let expected = "NOTSET, VALID, SAME_UPPER or SAME_LOWER";
-                return Err(Fault::value(
-                    "attribute \"auto_pad\"",
-                    format_args!("{other:?}"),
-                    expected,
-                ));
-            }
-        };
+        let auto_pad = AutoPad::new(attributes)?;
         let list = |values: Option<&[i64]>| values.map(<[i64]>::to_vec);
         Ok(Self {
             kernel: list(attributes.ints("kernel_shape")?),
