@@ -2,22 +2,15 @@
 
 use std::fs;
 
-use fewbit_onnx::builder::{GraphBuilder, Node};
 use fewbit_onnx::proto::StringStringEntryProto;
-use fewbit_onnx::tensor::TensorValue;
 use tempfile::TempDir;
 
-use crate::harness::fewbit;
+use crate::harness::{fewbit, sum_model};
 
 #[test]
 fn by_explicit_choice_only() {
     let folder = TempDir::new().unwrap();
-    let mut graph = GraphBuilder::new("g");
-    graph.input("x", &[2]).unwrap();
-    graph.initializer("w", &TensorValue::vector(vec![10.0_f32, 20.0])).unwrap();
-    graph.add(Node::standard("sum", "Add").inputs(["x", "w"]).output("y", &[2])).unwrap();
-    graph.output("y").unwrap();
-    let mut model = graph.finish("test", "1").unwrap();
+    let mut model = sum_model();
     let whole = folder.path().join("whole.onnx");
     fewbit_onnx::write_model(&whole, &model).unwrap();
     let stored = &mut model.graph.as_mut().unwrap().initializer[0];

@@ -2,21 +2,13 @@
 
 use std::fs;
 
-use fewbit_onnx::builder::{GraphBuilder, Node};
-use fewbit_onnx::tensor::TensorValue;
 use tempfile::TempDir;
 
-use crate::harness::{fewbit, trained};
+use crate::harness::{fewbit, sum_model, trained};
 
 fn folder_with_model() -> TempDir {
     let folder = TempDir::new().unwrap();
-    let mut graph = GraphBuilder::new("g");
-    graph.input("x", &[2]).unwrap();
-    graph.initializer("w", &TensorValue::vector(vec![10.0_f32, 20.0])).unwrap();
-    graph.add(Node::standard("sum", "Add").inputs(["x", "w"]).output("y", &[2])).unwrap();
-    graph.output("y").unwrap();
-    let model = graph.finish("test", "1").unwrap();
-    fewbit_onnx::write_model(&folder.path().join("m.onnx"), &model).unwrap();
+    fewbit_onnx::write_model(&folder.path().join("m.onnx"), &sum_model()).unwrap();
     let array = fewbit_data::npy::NpyArray::new(vec![2], vec![1.0_f32, 2.0]).unwrap();
     fewbit_data::npy::write(&folder.path().join("x.npy"), &array).unwrap();
     fs::copy(folder.path().join("m.onnx"), folder.path().join("m.json")).unwrap();

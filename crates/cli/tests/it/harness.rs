@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use fewbit_onnx::builder::{GraphBuilder, Node};
+use fewbit_onnx::proto::ModelProto;
+use fewbit_onnx::tensor::TensorValue;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -48,6 +51,16 @@ pub fn clean(command: &mut Command, folder: &Path) {
 /// Runs `fewbit ARGUMENTS` in `folder`; the arguments are separated by spaces.
 pub fn fewbit(folder: &Path, arguments: &str) -> Run {
     finish(program(folder).args(arguments.split_whitespace()))
+}
+
+/// A model of one node, `y = x + w`, with `w` stored.
+pub fn sum_model() -> ModelProto {
+    let mut graph = GraphBuilder::new("g");
+    graph.input("x", &[2]).unwrap();
+    graph.initializer("w", &TensorValue::vector(vec![10.0_f32, 20.0])).unwrap();
+    graph.add(Node::standard("sum", "Add").inputs(["x", "w"]).output("y", &[2])).unwrap();
+    graph.output("y").unwrap();
+    graph.finish("test", "1").unwrap()
 }
 
 /// Runs a command to its end.
